@@ -1,0 +1,249 @@
+"""`card.json` -> frozen `ModelCard`: the facts about one model, without logic.
+
+A card says where the weights come from and how to feed and read them. Unknown fields, missing fields and
+values of the wrong type are refused with an error that names the file and the field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from vision.errors import InvalidModel
+
+Task = Literal["classification", "detection", "segmentation"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The tensor a model takes.
+
+    Attributes:
+        name: the graph's input.
+        size: height and width in pixels.
+        layout: `NCHW` or `NHWC`; the batch is first.
+        dtype: element type; `uint8` models take raw pixels.
+        color: order of the channels.
+    """
+
+    name: str
+    size: tuple[int, int]
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["uint8", "float32", "float16"]
+    color: Literal["RGB", "BGR"] = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """How a photo is brought to the input's size.
+
+    Attributes:
+        mode: `stretch`, `shorter-side-crop` (centre crop) or `letterbox` (aspect kept, padded).
+        filter: resampling filter.
+        crop_fraction: for `shorter-side-crop`: the share of the shorter side that is kept, 0..1.
+        pad_value: for `letterbox`: the padding, 0..255.
+        position: for `letterbox`: where the photo lies.
+    """
+
+    mode: Literal["stretch", "shorter-side-crop", "letterbox"]
+    filter: Literal["bilinear", "bicubic", "box", "lanczos"] = "bilinear"
+    crop_fraction: float = 0.875
+    pad_value: int = 114
+    position: Literal["top-left", "center"] = "center"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """tensor = (pixel * scale - mean) / std; mean and std by channel, in the input's channel order."""
+
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the graph's outputs are read.
+
+    Attributes:
+        decoder: a name in the task's decoder table.
+        tensors: graph output by role, for decoders that read several (`boxes`, `scores`, ...).
+        label_offset: index of the output that is label 0; 1 for models whose first class is a background.
+        scale: what integer scores are multiplied with to give 0..1.
+        activation: what turns logits into scores.
+        strides: pixels a cell, for detectors with several grids.
+        layout: where the channels are, for maps.
+        background: class id that is no segment, in segmentation; -1: there is none.
+    """
+
+    decoder: str
+    tensors: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    label_offset: int = 0
+    scale: float = 1.0
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    strides: tuple[int, ...] = (8, 16, 32)
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    background: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Parameters of a request that names none."""
+
+    threshold: float = 0.0
+    top_k: int = 5
+    iou_threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Everything the service knows about a model that is not in its graph.
+
+    Attributes:
+        id: name of the model and of its folder.
+        task: what it answers.
+        file: the ONNX file, in the card's folder.
+        sha256: of that file, in hex.
+        licence: SPDX identifier of the weights' licence.
+        source: where the weights come from.
+        description: one sentence for people.
+        input, resize, normalize, output: how to feed and read it; no `normalize`: raw pixels.
+        labels: the label file, one label a line; line n is class id n.
+        default: whether the task uses it where a request names no model.
+        metrics: what was measured, on what, when.
+        defaults: parameters of a request that names none.
+    """
+
+    id: str
+    task: Task
+    file: str
+    sha256: str
+    licence: str
+    source: str
+    description: str
+    input: Input
+    resize: Resize
+    output: Output
+    labels: str
+    normalize: Normalize = Normalize()
+    default: bool = False
+    metrics: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    defaults: Defaults = Defaults()
+
+    @property
+    def version(self) -> str:
+        """The first 12 hex digits of the model file's SHA-256."""
+        return self.sha256[:12]
+
+
+def read_card(path: Path) -> ModelCard:
+    """Gives the card in a file.
+
+    Raises:
+        InvalidModel: naming the file and the field, when it is not a card.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return parse_card(json.loads(text))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidModel(f"{path}: cannot be read: {error}") from error
+    except InvalidModel as error:
+        raise InvalidModel(f"{path}: {error.detail}") from None
+
+
+def parse_card(document: object) -> ModelCard:
+    """Gives the card in a JSON document.
+
+    Raises:
+        InvalidModel: naming the field at fault.
+    """
+    card: ModelCard = _record(ModelCard, document, "card")
+    if "/" in card.id or card.id.startswith(".") or not card.id:
+        raise InvalidModel(f"id: {card.id!r} cannot be the name of a folder")
+    for name, file in (("file", card.file), ("labels", card.labels)):
+        if not file or file != Path(file).name:
+            raise InvalidModel(f"{name}: {file!r} must be the name of a file beside the card")
+    if len(card.sha256) != 64 or set(card.sha256) - set("0123456789abcdef"):
+        raise InvalidModel("sha256: must be 64 lower-case hex digits")
+    if min(card.input.size) < 1:
+        raise InvalidModel("input.size: height and width must be positive")
+    if not 0 < card.resize.crop_fraction <= 1:
+        raise InvalidModel("resize.crop_fraction: must be above 0 and at most 1")
+    if not 0 <= card.resize.pad_value <= 255:
+        raise InvalidModel("resize.pad_value: must be 0..255")
+    if 0.0 in card.normalize.std:
+        raise InvalidModel("normalize.std: must not be 0")
+    if card.input.dtype == "uint8" and card.normalize != Normalize():
+        raise InvalidModel("normalize: a uint8 model takes raw pixels; leave it out")
+    return card
+
+
+def read_labels(card: ModelCard, folder: Path) -> tuple[str, ...]:
+    """Gives the labels of a card's model, one a line of its label file; class id n is label n.
+
+    Raises:
+        InvalidModel: when the file cannot be read or is empty.
+    """
+    path = folder / card.labels
+    try:
+        labels = tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidModel(f"{path}: cannot be read: {error}") from error
+    if not labels or not all(label.strip() for label in labels):
+        raise InvalidModel(f"{path}: must hold one label a line, none empty")
+    return labels
+
+
+def _record(kind: type[Any], document: object, where: str) -> Any:
+    if not isinstance(document, dict):
+        raise InvalidModel(f"{where}: must be an object, not {type(document).__name__}")
+    known = {each.name: each for each in fields(kind)}
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise InvalidModel(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
+    missing = [name for name, each in known.items() if _is_required(each) and name not in document]
+    if missing:
+        raise InvalidModel(f"{where}: missing field {missing[0]!r}")
+    hints = get_type_hints(kind)
+    prefix = "" if where == "card" else f"{where}."
+    return kind(**{name: _value(hints[name], document[name], prefix + name) for name in document})
+
+
+def _is_required(each: Field[Any]) -> bool:
+    return each.default is MISSING and each.default_factory is MISSING
+
+
+def _value(hint: Any, value: object, where: str) -> Any:
+    if is_dataclass(hint):
+        return _record(hint, value, where)  # type: ignore[arg-type]  # a dataclass is a type here
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            raise InvalidModel(f"{where}: {value!r} is not one of {', '.join(arguments)}")
+        return value
+    if origin is tuple:
+        return _tuple(arguments, value, where)
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise InvalidModel(f"{where}: must be an object")
+        return MappingProxyType({key: _value(arguments[1], value[key], where) for key in value})
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise InvalidModel(f"{where}: must be {hint.__name__}, not {value!r}")
+    return value
+
+
+def _tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise InvalidModel(f"{where}: must be a list")
+    if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+        raise InvalidModel(f"{where}: must have {len(arguments)} values, not {len(value)}")
+    return tuple(_value(arguments[0], item, where) for item in value)

@@ -1,0 +1,123 @@
+"""The environment, read once into one frozen `Settings`; the only place that knows variable names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vision.errors import InvalidSettings
+
+ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+MEGABYTES_A_CPU = 1769  # Lambda gives one vCPU per 1,769 MB of memory
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says; every field has a safe default but the AWS resources.
+
+    Attributes:
+        models: the folder that holds one folder a model.
+        model: id of the model to use where a request names none; empty: the card marked default.
+        max_bytes: largest image and largest answer over HTTP, in bytes.
+        max_pixels: largest image over HTTP, in pixels.
+        max_upload_bytes: largest image uploaded to the bucket, in bytes.
+        max_upload_pixels: largest image uploaded to the bucket, in pixels.
+        input_bucket: where uploads arrive; empty: no uploads.
+        results_bucket: where results of uploads are written.
+        jobs_table: the DynamoDB table of jobs.
+        allowed_buckets: further buckets that requests may refer to.
+        upload_expiry_s: how long a presigned upload may be used, in seconds.
+        job_ttl_days: how long the row of a job is kept, in days.
+        memory_mb: memory of the function in MB; 0: not on Lambda, all cores are used.
+    """
+
+    models: Path
+    model: str = ""
+    max_bytes: int = 4_500_000
+    max_pixels: int = 50_000_000
+    max_upload_bytes: int = 50_000_000
+    max_upload_pixels: int = 100_000_000
+    input_bucket: str = ""
+    results_bucket: str = ""
+    jobs_table: str = ""
+    allowed_buckets: tuple[str, ...] = ()
+    upload_expiry_s: int = 900
+    job_ttl_days: int = 30
+    memory_mb: int = 0
+
+    @property
+    def num_threads(self) -> int:
+        """Threads for inference: one a vCPU of the function, never more than the cores."""
+        cores = os.cpu_count() or 1
+        if not self.memory_mb:
+            return cores
+        return max(1, min(cores, round(self.memory_mb / MEGABYTES_A_CPU)))
+
+    @property
+    def readable_buckets(self) -> frozenset[str]:
+        """The buckets a request may refer to."""
+        own = (self.input_bucket, self.results_bucket)
+        return frozenset(bucket for bucket in (*own, *self.allowed_buckets) if bucket)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Gives the settings of an environment.
+
+    Raises:
+        InvalidSettings: one error that names every variable at fault.
+    """
+    values: dict[str, Any] = {"models": _default_models(environment)}
+    problems = []
+    for variable, (field, parse) in _VARIABLES.items():
+        text = environment.get(variable, "").strip()
+        if not text:
+            continue
+        try:
+            values[field] = parse(text)
+        except ValueError as error:
+            problems.append(f"{variable}={text!r}: {error}")
+    if problems:
+        raise InvalidSettings("; ".join(problems))
+    return Settings(**values)
+
+
+def _default_models(environment: Mapping[str, str]) -> Path:
+    if ON_LAMBDA in environment:
+        return Path("/opt/models")
+    return Path(__file__).resolve().parents[3] / "models"
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise ValueError("must be a folder")
+    return Path(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError("must be a positive whole number")
+    return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "VISION_MODELS": ("models", _folder),
+    "VISION_MODEL": ("model", str),
+    "VISION_MAX_BYTES": ("max_bytes", _positive),
+    "VISION_MAX_PIXELS": ("max_pixels", _positive),
+    "VISION_MAX_UPLOAD_BYTES": ("max_upload_bytes", _positive),
+    "VISION_MAX_UPLOAD_PIXELS": ("max_upload_pixels", _positive),
+    "VISION_INPUT_BUCKET": ("input_bucket", str),
+    "VISION_RESULTS_BUCKET": ("results_bucket", str),
+    "VISION_JOBS_TABLE": ("jobs_table", str),
+    "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
+    "VISION_UPLOAD_EXPIRY_S": ("upload_expiry_s", _positive),
+    "VISION_JOB_TTL_DAYS": ("job_ttl_days", _positive),
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ("memory_mb", _positive),
+}
