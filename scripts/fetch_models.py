@@ -1,0 +1,119 @@
+"""Fetches pretrained models into `models/`: `python scripts/fetch_models.py [NAME ...] [--all] [--list]`.
+
+Each comes from the folder in VISION_MODEL_MIRROR when that is set, or else from its address in
+`models/catalog.toml`, and is checked against its SHA-256. A model already in place costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "layers" / "core"))  # runs from a checkout where nothing is installed
+
+from model_catalog import CatalogError, Entry, read_catalog, select
+from model_folder import FolderError, is_in_place, write_folder
+from model_source import SourceError, obtain
+from tflite_converter import ConversionError
+
+MIRROR = "VISION_MODEL_MIRROR"
+CATALOG = ROOT / "models" / "catalog.toml"
+CACHE = ROOT / ".cache" / "models"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fetches the models named on the command line; 1 and one sentence when that fails."""
+    arguments = _parser().parse_args(argv)
+    mirror = os.environ.get(MIRROR, "").strip()
+    try:
+        catalog = read_catalog(CATALOG)
+        if arguments.list:
+            _print_list(catalog, arguments.models)
+            return 0
+        entries = select(catalog, arguments.names, everything=arguments.all)
+        fetch(
+            entries,
+            arguments.models,
+            mirror=Path(mirror) if mirror else None,
+            cache=CACHE,
+            force=arguments.force,
+        )
+    except (CatalogError, SourceError, FolderError, ConversionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or arguments.models} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; run this again to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def fetch(
+    entries: list[Entry], models: Path, *, mirror: Path | None, cache: Path, force: bool = False
+) -> None:
+    """Puts the folders of these models in place, each whole or not at all.
+
+    Args:
+        entries: what to fetch.
+        models: the folder that holds one folder a model.
+        mirror: a folder to take the source files from; None: their addresses.
+        cache: where downloads are kept.
+        force: whether to write models again that are in place.
+
+    Raises:
+        CatalogError, SourceError, ConversionError, FolderError, OSError: one sentence each.
+    """
+    missing = [entry for entry in entries if force or not is_in_place(entry, models / entry.id)]
+    if not missing:
+        return
+    with _one_at_a_time(cache):
+        for entry in missing:
+            if not force and is_in_place(entry, models / entry.id):
+                continue  # another run was faster
+            weights = obtain(entry.source, mirror=mirror, cache=cache)
+            label_file = obtain(entry.labels.source, mirror=mirror, cache=cache)
+            write_folder(entry, models / entry.id, weights=weights, label_file=label_file)
+            size = (models / entry.id / "model.onnx").stat().st_size
+            print(f"{entry.id}: {size / 1e6:.1f} MB", flush=True)
+
+
+@contextmanager
+def _one_at_a_time(cache: Path) -> Iterator[None]:
+    """Waits for another run, which would write the same files."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _print_list(catalog: dict[str, Entry], models: Path) -> None:
+    width = max(map(len, catalog))
+    for entry in catalog.values():
+        place = "in place" if is_in_place(entry, models / entry.id) else "-"
+        mark = "default" if entry.is_default else ""
+        facts = entry.facts
+        print(f"{entry.id:{width}}  {facts['task']:14}  {facts['licence']:12}  {mark:7}  {place}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Fetch pretrained models into the models folder.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a model of the catalog; none: the defaults")
+    parser.add_argument("--all", action="store_true", help="every model of the catalog")
+    parser.add_argument("--list", action="store_true", help="print the catalog and what is in place")
+    parser.add_argument(
+        "--models", type=Path, default=ROOT / "models", help="where to write (default: models/)"
+    )
+    parser.add_argument("--force", action="store_true", help="write models again that are in place")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

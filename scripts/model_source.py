@@ -1,0 +1,148 @@
+"""A verified source file, from a mirror folder or from its address; no other script downloads weights.
+
+A download goes to `<file>.part` in the cache and is resumed there; it gets its name once its SHA-256 is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from model_catalog import Source
+from tqdm import tqdm
+
+_ATTEMPTS = 4
+_CHUNK = 1 << 16
+_TIMEOUT_S = 20
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that may be gone on the next attempt
+
+
+class SourceError(Exception):
+    """A file cannot be had: one sentence that says why and what to do."""
+
+
+class _InterruptedDownload(Exception):
+    """The connection broke or the server was busy; the next attempt resumes."""
+
+
+def hash_file(path: Path) -> str:
+    """Gives the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def obtain(source: Source, *, mirror: Path | None, cache: Path, wait_s: float = 1.0) -> Path:
+    """Gives the path of a source file whose hash is right.
+
+    Args:
+        source: what to get.
+        mirror: a folder that holds the file by name; the network is then not used.
+        cache: where downloads are kept.
+        wait_s: pause before the second attempt, in seconds; it doubles with each further one.
+
+    Raises:
+        SourceError: when the file is missing, unreachable or not the one the catalog names.
+    """
+    if mirror is not None:
+        return _from_mirror(source, mirror)
+    path = cache / source.file
+    if path.is_file() and hash_file(path) == source.sha256:
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    part = cache / f"{source.file}.part"
+    resumed = part.exists()
+    _download(source, part, wait_s)
+    if resumed and hash_file(part) != source.sha256:
+        # the first half may be from another file: once more from the start before anyone is blamed
+        part.unlink()
+        _download(source, part, wait_s)
+    found = hash_file(part)
+    if found != source.sha256:
+        part.unlink()
+        raise SourceError(
+            f"{source.address} does not have the SHA-256 in the catalog ({found[:12]}, not "
+            f"{source.sha256[:12]}); nothing was kept."
+        )
+    return part.replace(path)
+
+
+def _from_mirror(source: Source, mirror: Path) -> Path:
+    path = mirror / source.file
+    if not path.is_file():
+        raise SourceError(
+            f"The mirror {mirror} has no {source.file}: put the file of {source.address} there, "
+            "or unset VISION_MODEL_MIRROR to download it."
+        )
+    found = hash_file(path)
+    if found != source.sha256:
+        raise SourceError(
+            f"{path} does not have the SHA-256 in the catalog ({found[:12]}, not {source.sha256[:12]}); "
+            "replace it by the file the catalog names."
+        )
+    return path
+
+
+def _download(source: Source, part: Path, wait_s: float) -> None:
+    reason = ""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(wait_s * 2 ** (attempt - 1))
+        try:
+            _fetch_rest(source, part)
+            return
+        except _InterruptedDownload as error:
+            reason = str(error)
+    raise SourceError(
+        f"{source.file} cannot be downloaded from {urlsplit(source.address).netloc} ({reason}): connect to "
+        "the network and run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files."
+    )
+
+
+def _fetch_rest(source: Source, part: Path) -> None:
+    """Appends to the part file what it still lacks."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(source.address)
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+                start = 0
+            with part.open("ab" if start else "wb") as file:
+                _copy(response, file, source.file, start)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()
+            raise _InterruptedDownload("the part kept from an earlier run did not fit") from error
+        if error.code in _PASSING:
+            raise _InterruptedDownload(f"HTTP {error.code}") from error
+        raise SourceError(
+            f"{source.address} answers HTTP {error.code}: the address in the catalog is no longer served; "
+            "set VISION_MODEL_MIRROR to a folder that holds the file."
+        ) from error
+    except urllib.error.URLError as error:
+        raise _InterruptedDownload(str(getattr(error.reason, "strerror", None) or error.reason)) from error
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise _InterruptedDownload(str(error) or type(error).__name__) from error
+
+
+def _copy(response: http.client.HTTPResponse, file: BinaryIO, name: str, start: int) -> None:
+    rest = response.length  # None where the server does not say
+    total = None if rest is None else start + rest
+    received = 0
+    with tqdm(
+        desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            received += len(chunk)
+            bar.update(len(chunk))
+    if rest is not None and received < rest:
+        raise _InterruptedDownload("the connection was closed early")
