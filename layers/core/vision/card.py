@@ -147,13 +147,13 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         InvalidModel: naming the file and the field, when it is not a card.
     """
+    where = f"{path.parent.name}/{path.name}"
     try:
-        text = path.read_text(encoding="utf-8")
-        return parse_card(json.loads(text))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidModel(f"{path}: cannot be read: {error}") from error
+        return parse_card(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InvalidModel(f"{where}: cannot be read: {error}") from error
     except InvalidModel as error:
-        raise InvalidModel(f"{path}: {error.detail}") from None
+        raise InvalidModel(f"{where}: {error.detail}") from None
 
 
 def parse_card(document: object) -> ModelCard:
@@ -193,9 +193,9 @@ def read_labels(card: ModelCard, folder: Path) -> tuple[str, ...]:
     try:
         labels = tuple(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidModel(f"{path}: cannot be read: {error}") from error
+        raise InvalidModel(f"{card.id}/{card.labels}: cannot be read: {error}") from error
     if not labels or not all(label.strip() for label in labels):
-        raise InvalidModel(f"{path}: must hold one label a line, none empty")
+        raise InvalidModel(f"{card.id}/{card.labels}: must hold one label a line, none empty")
     return labels
 
 
@@ -247,3 +247,17 @@ def _tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, 
     if arguments[-1] is not Ellipsis and len(value) != len(arguments):
         raise InvalidModel(f"{where}: must have {len(arguments)} values, not {len(value)}")
     return tuple(_value(arguments[0], item, where) for item in value)
+
+
+def card_document(card: ModelCard) -> dict[str, Any]:
+    """The card as JSON again, every default filled in."""
+    document: dict[str, Any] = _plain(card)
+    return document
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -61,9 +61,7 @@ def stretch(height: int, width: int, photo_height: int, photo_width: int) -> Geo
     )
 
 
-def center_crop(
-    height: int, width: int, photo_height: int, photo_width: int, *, fraction: float
-) -> Geometry:
+def center_crop(height: int, width: int, photo_height: int, photo_width: int, *, fraction: float) -> Geometry:
     """The photo's centre fills the input: as if scaled to input / fraction, then cropped.
 
     The usual evaluation of ImageNet models is `fraction=0.875`: the shorter side to 256, 224 of it kept.
@@ -81,9 +79,7 @@ def center_crop(
     )
 
 
-def letterbox(
-    height: int, width: int, photo_height: int, photo_width: int, *, centered: bool
-) -> Geometry:
+def letterbox(height: int, width: int, photo_height: int, photo_width: int, *, centered: bool) -> Geometry:
     """The whole photo, its aspect kept, lies at the input's top left or centre; the rest is padding."""
     scale = min(height / photo_height, width / photo_width)
     inner_height = max(1, int(photo_height * scale + 1e-6))

@@ -1,0 +1,5 @@
+"""The Lambda function for detection: builds the service once, and hands it every event."""
+
+from vision.service import build_inference
+
+handler = build_inference("detection")

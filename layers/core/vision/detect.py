@@ -1,0 +1,197 @@
+"""Outputs of a detector -> `Detections`. A new output format is one function in `DECODERS`.
+
+A decoder gives candidates: boxes in pixels of the model's input, with a score and a class each. What every
+detector shares comes after: threshold, wanted labels, NMS, and the way back to the photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.card import ModelCard
+from vision.classify import sigmoid, softmax
+from vision.geometry import Geometry
+from vision.nms import nms
+from vision.results import Detections
+from vision.runner import Outputs, Shapes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Boxes before NMS.
+
+    Attributes:
+        boxes: (n, 4) float32 xmin, ymin, xmax, ymax in pixels of the input.
+        scores: (n,) float32, 0..1.
+        class_ids: (n,) int64.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How one output format is read, whether NMS must follow, and how many labels it speaks of.
+
+    Attributes:
+        read: outputs, card and lowest score -> candidates.
+        needs_nms: false where the graph has done it, or needs none.
+        num_labels: shapes of the outputs -> labels; 0 or less where they do not tell.
+        roles: the outputs that the card must name, where there are several.
+    """
+
+    read: Callable[[Outputs, ModelCard, float], Candidates]
+    needs_nms: bool
+    num_labels: Callable[[Shapes, ModelCard], int]
+    roles: tuple[str, ...] = ()
+
+
+def decode(
+    outputs: Outputs,
+    card: ModelCard,
+    geometry: Geometry,
+    *,
+    threshold: float,
+    iou_threshold: float,
+    wanted: NDArray[np.int64] | None,
+) -> Detections:
+    """Gives the objects found, best first.
+
+    Args:
+        outputs: of the graph, for a batch of one.
+        card: how they are read.
+        geometry: how the photo became the input.
+        threshold: lowest score, 0..1.
+        iou_threshold: overlap above which the weaker of two boxes of a class is dropped.
+        wanted: the only class ids to give, or `None` for all.
+    """
+    decoder = DECODERS[card.output.decoder]
+    found = decoder.read(outputs, card, threshold)
+    if wanted is not None:
+        found = _pick(found, np.isin(found.class_ids, wanted))
+    if decoder.needs_nms:
+        best = nms(found.boxes, found.scores, found.class_ids, iou_threshold=iou_threshold)
+    else:
+        best = np.argsort(-found.scores, kind="stable")
+    found = _pick(found, best)
+    boxes = geometry.boxes_to_photo(found.boxes)
+    # Boxes that lay in the padding alone have no area in the photo.
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Detections(boxes[has_area], found.scores[has_area], found.class_ids[has_area])
+
+
+def _yolox(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
+    """Rows of x, y, w, h, objectness, class scores by cell; both scores already through a sigmoid.
+
+    centre = (xy + cell) * stride, size = exp(wh) * stride, score = objectness * class
+    (Ge et al., YOLOX: Exceeding YOLO Series in 2021, arXiv:2107.08430).
+    """
+    rows = next(iter(outputs.values()))[0]
+    height, width = card.input.size
+    cells, strides = _grid(height, width, card.output.strides)
+    # A class score is at most 1: rows of less objectness hold no candidate.
+    rich = rows[:, 4] >= threshold
+    rows, cells, strides = rows[rich], cells[rich], strides[rich]
+    scores = rows[:, 4:5] * rows[:, 5:]
+    anchor, class_ids = np.nonzero(scores >= threshold)
+    centers = (rows[:, :2] + cells) * strides
+    sizes = np.exp(rows[:, 2:4]) * strides
+    boxes = np.concatenate((centers - sizes / 2, centers + sizes / 2), axis=1)
+    return Candidates(boxes[anchor], scores[anchor, class_ids], class_ids)
+
+
+@cache
+def _grid(
+    height: int, width: int, strides: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cell (column, row) and stride of each row of a YOLOX output: (n, 2) and (n, 1)."""
+    cells, sizes = [], []
+    for stride in strides:
+        down, across = np.mgrid[: height // stride, : width // stride]
+        cells.append(np.stack((across, down), axis=-1).reshape(-1, 2))
+        sizes.append(np.full((cells[-1].shape[0], 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(sizes).astype(np.float32)
+
+
+def _fastestdet(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
+    """One grid; channels are objectness, x, y, w, h, class scores (dog-qiuqiu/FastestDet).
+
+    centre = (cell + tanh(xy)) / grid, size = sigmoid(wh), score = objectness^0.6 * class^0.4
+    """
+    maps = next(iter(outputs.values()))[0]
+    _, grid_height, grid_width = maps.shape
+    rows = maps.reshape(maps.shape[0], -1).T
+    down, across = np.divmod(np.arange(len(rows)), grid_width)
+    scores = np.clip(rows[:, :1], 0, 1) ** 0.6 * np.clip(rows[:, 5:], 0, 1) ** 0.4
+    cell, class_ids = np.nonzero(scores >= threshold)
+    height, width = card.input.size
+    x = (across + np.tanh(rows[:, 1])) / grid_width * width
+    y = (down + np.tanh(rows[:, 2])) / grid_height * height
+    half_width, half_height = sigmoid(rows[:, 3]) * width / 2, sigmoid(rows[:, 4]) * height / 2
+    boxes = np.stack((x - half_width, y - half_height, x + half_width, y + half_height), axis=1)
+    return Candidates(boxes.astype(np.float32)[cell], scores[cell, class_ids], class_ids)
+
+
+def _ssd(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
+    """Boxes (ymin, xmin, ymax, xmax, 0..1), classes and scores, after NMS in the graph."""
+    tensors = card.output.tensors
+    scores = outputs[tensors["scores"]][0].astype(np.float32)
+    # What the graph did not fill is score 0.
+    real = (scores >= threshold) & (scores > 0)
+    height, width = card.input.size
+    ymin, xmin, ymax, xmax = outputs[tensors["boxes"]][0][real].T
+    boxes = np.stack((xmin * width, ymin * height, xmax * width, ymax * height), axis=1)
+    class_ids = outputs[tensors["classes"]][0][real].astype(np.int64) - card.output.label_offset
+    return Candidates(boxes.astype(np.float32), scores[real], class_ids)
+
+
+def _detr(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
+    """A class distribution and a box (centre x, centre y, width, height, 0..1) a query; no NMS.
+
+    With `softmax` the last class is "no object" (Carion et al., arXiv:2005.12872); with `sigmoid`, as
+    in RT-DETR and Deformable DETR, every class stands for itself.
+    """
+    tensors = card.output.tensors
+    logits = outputs[tensors["logits"]][0].astype(np.float32)
+    if card.output.activation == "softmax":
+        scores = softmax(logits)[:, :-1]
+        class_ids = scores.argmax(axis=1)
+        query = np.nonzero(scores.max(axis=1, initial=0) >= threshold)[0]
+        class_ids = class_ids[query]
+    else:
+        scores = sigmoid(logits)
+        query, class_ids = np.nonzero(scores >= threshold)
+    height, width = card.input.size
+    x, y, across, down = outputs[tensors["boxes"]][0][query].T.astype(np.float32)
+    boxes = np.stack((x - across / 2, y - down / 2, x + across / 2, y + down / 2), axis=1)
+    boxes *= np.array((width, height, width, height), np.float32)
+    best = scores[query, class_ids]
+    return Candidates(boxes, best, class_ids - card.output.label_offset)
+
+
+def _pick(found: Candidates, index: NDArray[np.bool_] | NDArray[np.int64]) -> Candidates:
+    return Candidates(found.boxes[index], found.scores[index], found.class_ids[index])
+
+
+def _first(shapes: Shapes) -> tuple[int, ...]:
+    return next(iter(shapes.values()))
+
+
+def _detr_labels(shapes: Shapes, card: ModelCard) -> int:
+    no_object = card.output.activation == "softmax"
+    return shapes[card.output.tensors["logits"]][-1] - card.output.label_offset - no_object
+
+
+DECODERS: Mapping[str, Decoder] = {
+    "yolox": Decoder(_yolox, True, lambda shapes, _: _first(shapes)[-1] - 5),
+    "fastestdet": Decoder(_fastestdet, True, lambda shapes, _: _first(shapes)[1] - 5),
+    "ssd": Decoder(_ssd, False, lambda _shapes, _card: 0, roles=("boxes", "classes", "scores")),
+    "detr": Decoder(_detr, False, _detr_labels, roles=("boxes", "logits")),
+}

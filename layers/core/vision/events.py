@@ -1,0 +1,142 @@
+"""Any AWS event -> what it asks for. The only place that knows the keys of events.
+
+HTTP comes from API Gateway (HTTP API, payload 2.0; REST API, 1.0) and from Function URLs. Uploads come as an
+S3 event, an EventBridge `Object Created` event, or either of them inside SQS messages. Everything else is a
+plain invocation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from vision.errors import BadRequest
+from vision.request import HttpCall, S3Object, Upload
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBatch:
+    """SQS messages, each with news of uploads; the event itself, for the batch processor."""
+
+    event: Event = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadNotice:
+    """News of uploads that came straight from S3 or EventBridge."""
+
+    uploads: tuple[Upload, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCall:
+    """An invocation with a JSON document of the caller's own."""
+
+    document: Event = field(repr=False)
+
+
+def read_event(event: Event, request_id: str) -> HttpCall | QueueBatch | UploadNotice | PlainCall:
+    """Tells what an event asks for.
+
+    Raises:
+        BadRequest: when it looks like a known event but lacks what that must have.
+    """
+    try:
+        if "http" in event.get("requestContext", {}):
+            return _http_call_2(event, request_id)
+        if "httpMethod" in event:
+            return _http_call_1(event, request_id)
+        if _source_of_records(event) == "aws:sqs":
+            return QueueBatch(event)
+        if _is_upload_news(event):
+            return UploadNotice(read_uploads(event))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"the event lacks {error}") from error
+    return PlainCall(event)
+
+
+def read_message(body: str) -> tuple[Upload, ...]:
+    """Gives the uploads in the body of one SQS message.
+
+    Raises:
+        BadRequest: when the body is not news of uploads.
+    """
+    try:
+        event = json.loads(body)
+        if isinstance(event, dict) and _is_upload_news(event):
+            return read_uploads(event)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequest(f"the message is not an S3 event: {error!r}") from error
+    raise BadRequest("the message is not an S3 event")
+
+
+def read_uploads(event: Event) -> tuple[Upload, ...]:
+    """Gives the objects that an S3 or EventBridge event says were created; folders are none."""
+    if "detail" in event:
+        # EventBridge gives keys as they are; S3 events encode them like form fields.
+        uploads = [_upload(event["detail"], event["detail"]["object"]["key"])]
+    else:
+        records = [record for record in event.get("Records", []) if _is_creation(record)]
+        uploads = [_upload(record["s3"], unquote_plus(record["s3"]["object"]["key"])) for record in records]
+    return tuple(upload for upload in uploads if not upload.source.key.endswith("/"))
+
+
+def _upload(news: Event, key: str) -> Upload:
+    thing = news["object"]
+    version = thing.get("versionId") or thing.get("version-id") or ""
+    etag = thing.get("eTag") or thing.get("etag") or ""
+    return Upload(S3Object(news["bucket"]["name"], key, version, etag))
+
+
+def _is_creation(record: Event) -> bool:
+    return str(record.get("eventName", "")).removeprefix("s3:").startswith("ObjectCreated:")
+
+
+def _is_upload_news(event: Event) -> bool:
+    is_bridged = event.get("source") == "aws.s3" and event.get("detail-type") == "Object Created"
+    # S3 sends a test event, without records, when a notification is set up.
+    return is_bridged or event.get("Event") == "s3:TestEvent" or _source_of_records(event) == "aws:s3"
+
+
+def _source_of_records(event: Event) -> str:
+    records = event.get("Records") or [{}]
+    return str(records[0].get("eventSource", ""))
+
+
+def _http_call_2(event: Event, request_id: str) -> HttpCall:
+    context = event["requestContext"]
+    path = unquote(event["rawPath"])
+    stage = f"/{context.get('stage', '$default')}"
+    if path == stage or path.startswith(f"{stage}/"):
+        path = path.removeprefix(stage) or "/"
+    return HttpCall(
+        method=context["http"]["method"].upper(),
+        path=path,
+        headers=_lower(event.get("headers")),
+        query=event.get("queryStringParameters") or {},
+        body=event.get("body") or "",
+        is_base64=bool(event.get("isBase64Encoded")),
+        request_id=request_id,
+    )
+
+
+def _http_call_1(event: Event, request_id: str) -> HttpCall:
+    query = event.get("multiValueQueryStringParameters") or {}
+    return HttpCall(
+        method=event["httpMethod"].upper(),
+        path=unquote(event["path"]),
+        headers=_lower(event.get("headers")),
+        query={name: ",".join(values) for name, values in query.items()},
+        body=event.get("body") or "",
+        is_base64=bool(event.get("isBase64Encoded")),
+        request_id=request_id,
+    )
+
+
+def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}

@@ -1,0 +1,322 @@
+"""Bytes -> upright RGB pixels, and pixels -> encoded images. With drawing, the only user of Pillow.
+
+A photo is opened (its header read and held against the limits), then decoded at the smallest size that is
+enough, then resampled. Hostile files cost no more than their header: the format is found from the first
+bytes and only that decoder is let near the data.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vision.errors import InvalidImage, TooLarge, UnsupportedFormat
+
+# Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
+Image.MAX_IMAGE_PIXELS = None
+
+MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
+CONTENT_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+}
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+# What Pillow's decoders are known to raise on broken files.
+_CODEC_FAULTS = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+_PLUGINS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WEBP": "WebP",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "TIFF": "Tiff",
+    "AVIF": "Avif",
+}
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+)
+# Known by sight, to answer "not on the list" instead of "not an image".
+_FOREIGN_SIGNATURES = (
+    (b"%PDF-", "PDF"),
+    (b"8BPS", "Photoshop"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"gimp xcf", "XCF"),
+    (b"<svg", "SVG"),
+    (b"%!PS", "PostScript"),
+    (b"\x89MNG", "MNG"),
+)
+_NETPBM = tuple(b"P%d" % number for number in range(1, 8))
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An opened image: its header is read, its pixels are not.
+
+    Attributes:
+        height, width: upright, in pixels.
+        format: a key of `CONTENT_TYPES`.
+    """
+
+    height: int
+    width: int
+    format: str
+    orientation: int
+    _image: Image.Image = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Upright RGB pixels of a photo, perhaps at a reduced scale.
+
+    Attributes:
+        photo_height, photo_width: of the photo they come from, in pixels.
+    """
+
+    photo_height: int
+    photo_width: int
+    _image: Image.Image = field(repr=False)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The pixels, (height, width, 3) uint8."""
+        return np.asarray(self._image)
+
+
+def open_photo(data: bytes, *, max_pixels: int) -> Photo:
+    """Reads the header of an image.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: more are refused.
+
+    Raises:
+        InvalidImage: when the bytes are no image, or a corrupt one.
+        UnsupportedFormat: when the format is not on the list.
+        TooLarge: when the header tells of more pixels or frames than allowed.
+    """
+    name = _format_of(data)
+    # Loading one plugin costs a few ms; letting Pillow look for it loads all of them, about 100 ms.
+    importlib.import_module(f"PIL.{_PLUGINS[name]}ImagePlugin")
+    try:
+        image = Image.open(io.BytesIO(data), formats=(name,))
+        width, height = image.size
+        # Counting the frames of a GIF or TIFF means a walk through the file; only the first is read.
+        num_frames = 1 if name in ("GIF", "TIFF") else int(getattr(image, "n_frames", 1))
+    except _CODEC_FAULTS as error:
+        raise InvalidImage(f"the {name} image is corrupt or truncated: its header cannot be read") from error
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"the image has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}; "
+            "scale it down, or upload it with POST /v1/jobs, which takes larger images"
+        )
+    if num_frames > MAX_FRAMES:
+        raise TooLarge(f"the image has {num_frames:,} frames, the limit is {MAX_FRAMES:,}; send one of them")
+    if name == "PNG":
+        _load(image, name)  # its EXIF may come after the pixels
+    orientation = _orientation(image, name)
+    if orientation >= 5:
+        width, height = height, width
+    return Photo(height, width, name, orientation, image)
+
+
+def decode(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Picture:
+    """Gives a photo's pixels; those of a JPEG at the smallest of 1, 1/2, 1/4, 1/8 that is still enough.
+
+    Decoding at a reduced scale (libjpeg's DCT scaling) saves most of the time a large JPEG costs.
+
+    Args:
+        photo: what `open_photo` gave; it can be decoded once.
+        scale: how much of the width and of the height is needed, 0..1.
+
+    Raises:
+        InvalidImage: when the data is corrupt or cut off.
+        UnsupportedFormat: when the colour space is none that becomes RGB.
+    """
+    image = photo._image  # both belong to this module
+    need = [
+        max(1, int(np.ceil(size * min(1.0, part))))
+        for size, part in zip((photo.width, photo.height), scale, strict=True)
+    ]
+    if photo.format == "JPEG":
+        image.draft(None, (need[1], need[0]) if photo.orientation >= 5 else (need[0], need[1]))
+    _load(image, photo.format)
+    try:
+        upright = _to_rgb(image)
+    except _CODEC_FAULTS as error:
+        raise InvalidImage(f"the {photo.format} image has colours that cannot be read") from error
+    if photo.orientation in _TRANSPOSITIONS:
+        upright = upright.transpose(_TRANSPOSITIONS[photo.orientation])
+    return Picture(photo.height, photo.width, upright)
+
+
+def resample(
+    picture: Picture, box: tuple[float, float, float, float], height: int, width: int, filter_name: str
+) -> NDArray[np.uint8]:
+    """Scales one box of a photo onto (height, width, 3) uint8 pixels, antialiased.
+
+    Args:
+        picture: the decoded photo, at whatever scale.
+        box: xmin, ymin, xmax, ymax in pixels of the photo.
+        height, width: of the result, in pixels.
+        filter_name: a key of `FILTERS`.
+    """
+    image = picture._image
+    across = image.width / picture.photo_width
+    down = image.height / picture.photo_height
+    # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
+    scaled = (
+        max(0.0, box[0] * across),
+        max(0.0, box[1] * down),
+        min(float(image.width), box[2] * across),
+        min(float(image.height), box[3] * down),
+    )
+    return np.asarray(image.resize((width, height), FILTERS[filter_name], box=scaled))
+
+
+def resize_plane(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Scales one (h, w) float32 plane to (height, width), bilinear; antialiased where it shrinks."""
+    image = Image.fromarray(np.ascontiguousarray(plane))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def encode(rgb: NDArray[np.uint8], content_type: str) -> bytes:
+    """Gives (height, width, 3) RGB or (height, width) gray uint8 pixels as `image/png` or `image/jpeg`."""
+    stream = io.BytesIO()
+    if content_type == "image/jpeg":
+        Image.fromarray(rgb).save(stream, "JPEG", quality=90)
+    else:
+        # Level 1 takes a quarter of the default's time for a tenth more bytes.
+        Image.fromarray(rgb).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> bytes:
+    """Gives an (height, width) mask as a gray PNG, 255 inside and 0 outside."""
+    stream = io.BytesIO()
+    Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(stream, "PNG", compress_level=6)
+    return stream.getvalue()
+
+
+def _format_of(data: bytes) -> str:
+    if not data:
+        raise InvalidImage("the image is empty: 0 bytes")
+    head = data[:64]
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp" and (b"avif" in head[8:48] or b"avis" in head[8:48]):
+        return "AVIF"
+    listed = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF are taken"
+    foreign = _foreign_format_of(head)
+    if foreign:
+        raise UnsupportedFormat(f"{foreign} is not supported; {listed}")
+    raise InvalidImage(f"the {len(data):,} bytes are not an image; {listed}")
+
+
+def _foreign_format_of(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
+        is_heif = head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+        return "HEIC" if is_heif else "video"
+    if head.startswith(b"<?xml") and b"<svg" in head:
+        return "SVG"
+    if head[:2] in _NETPBM and head[2:3].isspace():
+        return "Netpbm"
+    return next((name for signature, name in _FOREIGN_SIGNATURES if head.startswith(signature)), "")
+
+
+def _load(image: Image.Image, name: str) -> None:
+    try:
+        image.load()
+    except _CODEC_FAULTS as error:
+        raise InvalidImage(f"the {name} image is corrupt or truncated") from error
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    """EXIF orientation 1..8; Pillow turns TIFF itself."""
+    if name == "TIFF":
+        return 1
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except _CODEC_FAULTS:
+        return 1  # damaged EXIF says nothing; the pixels may still be sound
+    return orientation if orientation in _TRANSPOSITIONS else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes as RGB; transparency over white."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    if image.mode == "LAB":
+        raise UnsupportedFormat("the colour space LAB is not supported; save the image as RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_8_bits(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Gray samples of 16 bits, or floats of 0..1, as 8 bits."""
+    if np.issubdtype(gray.dtype, np.floating):
+        values = np.nan_to_num(gray.astype(np.float32))
+        return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    return (np.clip(gray, 0, 65535) >> 8).astype(np.uint8)

@@ -1,0 +1,210 @@
+"""The model folders: which models there are, and one loaded session a model and process.
+
+Cards are read at once; labels and graphs when a model is first used. A folder that cannot be served fails
+with an error that names the file and the field, when it is used and not before: one broken model does not
+take the others with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision import classify, detect, segment
+from vision.card import ModelCard, Task, read_card, read_labels
+from vision.errors import InvalidModel, InvalidParameter, NotFound
+from vision.runner import OnnxRunner, Runner, Shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model ready to run.
+
+    Attributes:
+        card: its facts.
+        labels: by class id.
+        runner: its session.
+    """
+
+    card: ModelCard
+    labels: tuple[str, ...]
+    runner: Runner
+
+    def class_ids(self, names: tuple[str, ...]) -> NDArray[np.int64] | None:
+        """The class ids of labels; `None` for no names. One of a label's comma-separated names is enough.
+
+        Raises:
+            InvalidParameter: when the model has no such label.
+        """
+        if not names:
+            return None
+        ids: set[int] = set()
+        for name in names:
+            found = [each for each, label in enumerate(self.labels) if _is_called(label, name)]
+            if not found:
+                detail = f"labels: {self.card.id} has no label {name!r:.60}; GET /v1/models/{self.card.id} lists them"
+                raise InvalidParameter(detail, parameter="labels")
+            ids.update(found)
+        return np.array(sorted(ids), np.int64)
+
+
+class Models:
+    """The models in a folder, one subfolder each.
+
+    Args:
+        folder: may be missing: then there are no models.
+        preferred: id of the model that is its task's default whatever the cards say; may be empty.
+        load: folder and card -> runner.
+    """
+
+    def __init__(self, folder: Path, preferred: str, load: Callable[[Path, ModelCard], Runner]) -> None:
+        self._folder = folder
+        self._preferred = preferred
+        self._load = load
+        self._loaded: dict[str, Model] = {}
+        self._labels: dict[str, tuple[str, ...]] = {}
+        self.cards: dict[str, ModelCard] = {}
+        self.broken: dict[str, InvalidModel] = {}
+        for path in sorted(folder.glob("*/card.json")):
+            try:
+                self.cards[path.parent.name] = _card_in(path)
+            except InvalidModel as error:
+                self.broken[path.parent.name] = error
+
+    def card(self, model_id: str) -> ModelCard:
+        """The card of a model.
+
+        Raises:
+            NotFound: when there is none of that id.
+            InvalidModel: when there is one, but its card is wrong.
+        """
+        if model_id in self.broken:
+            raise self.broken[model_id]
+        if model_id not in self.cards:
+            known = ", ".join(self.cards) or "none"
+            raise NotFound(f"no model {model_id!r:.60}; there are: {known}", parameter="model")
+        return self.cards[model_id]
+
+    def choose(self, task: Task, model_id: str | None) -> ModelCard:
+        """The card to use: the one asked for, else the task's default.
+
+        Raises:
+            NotFound: when there is no such model of that task, or none at all.
+        """
+        if model_id is not None:
+            card = self.card(model_id)
+            if card.task != task:
+                raise NotFound(f"the model {card.id!r} is for {card.task}, not {task}", parameter="model")
+            return card
+        cards = [card for card in self.cards.values() if card.task == task]
+        if not cards:
+            raise NotFound(f"there is no model for {task} here; `make models` fetches the default ones")
+        return max(cards, key=lambda card: (card.id == self._preferred, card.default))
+
+    def labels(self, card: ModelCard) -> tuple[str, ...]:
+        """The labels of a model, by class id."""
+        if card.id not in self._labels:
+            self._labels[card.id] = read_labels(card, self._folder / card.id)
+        return self._labels[card.id]
+
+    def get(self, card: ModelCard) -> Model:
+        """The model of a card, loaded on its first use.
+
+        Raises:
+            InvalidModel: when its files do not agree with its card.
+        """
+        if card.id not in self._loaded:
+            model = Model(card, self.labels(card), self._load(self._folder / card.id, card))
+            check(model)
+            self._loaded[card.id] = model
+        return self._loaded[card.id]
+
+
+def load_runner(folder: Path, card: ModelCard, num_threads: int) -> Runner:
+    """Gives a session for the ONNX file of a card.
+
+    Raises:
+        InvalidModel: when the file is missing, not the one the card was written for, or no graph.
+    """
+    path = folder / card.file
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidModel(f"{card.id}/{card.file}: cannot be read: {error.strerror}") from error
+    if digest != card.sha256:
+        raise InvalidModel(
+            f"{card.id}/card.json: sha256: {card.file} has {digest[:12]}..., not {card.version}..."
+        )
+    return OnnxRunner(path, num_threads)
+
+
+def check(model: Model) -> None:
+    """Holds a card against its graph and its labels.
+
+    Raises:
+        InvalidModel: naming the field of the card that does not fit.
+    """
+    card, runner = model.card, model.runner
+    where = f"{card.id}/card.json"
+    if card.input.name not in runner.inputs or len(runner.inputs) != 1:
+        raise InvalidModel(f"{where}: input.name: the graph's inputs are {', '.join(runner.inputs)}")
+    signature = runner.inputs[card.input.name]
+    if signature.dtype != card.input.dtype:
+        raise InvalidModel(f"{where}: input.dtype: the graph takes {signature.dtype}")
+    height, width = card.input.size
+    expected = (1, 3, height, width) if card.input.layout == "NCHW" else (1, height, width, 3)
+    fits = [actual in (-1, size) for actual, size in zip(signature.shape, expected, strict=False)]
+    if len(signature.shape) != 4 or not all(fits):
+        raise InvalidModel(f"{where}: input: the graph takes {signature.shape}, the card says {expected}")
+    shapes = {name: output.shape for name, output in runner.outputs.items()}
+    _check_output(card, shapes, where)
+    num_labels = _num_labels(card, shapes)
+    if num_labels > 0 and num_labels != len(model.labels):
+        raise InvalidModel(
+            f"{where}: labels: {card.labels} has {len(model.labels)}, the graph gives {num_labels}"
+        )
+
+
+def _check_output(card: ModelCard, shapes: Shapes, where: str) -> None:
+    tables = {
+        "classification": classify.DECODERS,
+        "detection": detect.DECODERS,
+        "segmentation": segment.DECODERS,
+    }
+    decoders = tables[card.task]
+    if card.output.decoder not in decoders:
+        known = ", ".join(decoders)
+        raise InvalidModel(f"{where}: output.decoder: {card.output.decoder!r} is none of {known}")
+    if card.task == "detection":
+        for role in detect.DECODERS[card.output.decoder].roles:
+            if role not in card.output.tensors:
+                raise InvalidModel(f"{where}: output.tensors: must name the graph's output for {role!r}")
+    for role, name in card.output.tensors.items():
+        if name not in shapes:
+            raise InvalidModel(f"{where}: output.tensors.{role}: the graph has no output {name!r}")
+
+
+def _num_labels(card: ModelCard, shapes: Shapes) -> int:
+    if card.task == "classification":
+        return classify.num_labels(shapes, card.output)
+    if card.task == "detection":
+        return detect.DECODERS[card.output.decoder].num_labels(shapes, card)
+    return segment.num_labels(shapes, card.output)
+
+
+def _card_in(path: Path) -> ModelCard:
+    card = read_card(path)
+    if card.id != path.parent.name:
+        raise InvalidModel(f"{path.parent.name}/card.json: id: {card.id!r} is not the folder's name")
+    return card
+
+
+def _is_called(label: str, name: str) -> bool:
+    names = (label, *(part.strip() for part in label.split(",")))
+    return name.casefold() in (each.casefold() for each in names)

@@ -1,0 +1,153 @@
+"""The parameters of a request: name, parser, bounds and meaning, in one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vision.errors import InvalidParameter
+
+MASK_FORMATS = ("rle", "png", "polygon", "none")
+MAX_TOP_K = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Checked parameters; `None` and empty mean that the model's card decides.
+
+    Attributes:
+        model: id of the model.
+        top_k: how many classes to give, 1..1000.
+        threshold: lowest score to give, 0..1.
+        iou_threshold: overlap above which the weaker of two boxes of a class is dropped, 0..1.
+        labels: the only labels to give.
+        mask_format: how masks are written: `rle`, `png`, `polygon` or `none`.
+    """
+
+    model: str | None = None
+    top_k: int | None = None
+    threshold: float | None = None
+    iou_threshold: float | None = None
+    labels: tuple[str, ...] = ()
+    mask_format: str = "rle"
+
+
+def read_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
+    """Gives the parameters of a request for a task.
+
+    Args:
+        task: `classification`, `detection` or `segmentation`.
+        raw: values by name, as text from a query or as JSON values.
+
+    Raises:
+        InvalidParameter: naming the parameter that is unknown, malformed or out of range.
+    """
+    known = TABLE[task]
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in known:
+            detail = f"unknown parameter {name!r:.60}; {task} takes {', '.join(known)}"
+            raise InvalidParameter(detail, parameter=name[:60])
+        if value is None:
+            continue
+        try:
+            values[name] = known[name](value)
+        except ValueError as error:
+            raise InvalidParameter(f"{name}: {error}, not {_shown(value)}", parameter=name) from None
+    return Parameters(**values)
+
+
+def read_hf_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
+    """Gives the parameters of a request in the Hugging Face Inference API's names.
+
+    Those that only confirm what the service does anyway are taken; others are refused, not ignored.
+
+    Raises:
+        InvalidParameter: as for `read_parameters`.
+    """
+    left = dict(raw)
+    for name, confirmed in _HF_CONFIRMATIONS.get(task, {}).items():
+        value = left.pop(name, None)
+        if value is not None and value != confirmed:
+            detail = f"{name}: only {confirmed!r} is offered, not {_shown(value)}"
+            raise InvalidParameter(detail, parameter=name)
+    return read_parameters(task, left)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a name")
+    return value.strip()
+
+
+def _whole_number(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        is_text = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit()
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        # A digit string of any length would cost quadratic time to convert.
+        if (is_text and len(str(value)) < 10) or is_number:
+            number = int(value)  # type: ignore[call-overload]  # str or int, as just checked
+            if low <= number <= high:
+                return int(number)
+        raise ValueError(f"must be a whole number from {low} to {high}")
+
+    return parse
+
+
+def _share(value: object) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if 0 <= number <= 1:
+            return number
+    raise ValueError("must be a number from 0 to 1")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be labels separated by commas")
+    names = [name.strip() for name in names]
+    if not all(names):
+        raise ValueError("must be labels separated by commas, none empty")
+    return tuple(names)
+
+
+def _mask_format(value: object) -> str:
+    if value not in MASK_FORMATS:
+        raise ValueError(f"must be one of {', '.join(MASK_FORMATS)}")
+    return str(value)
+
+
+def _shown(value: object) -> str:
+    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."
+
+
+TABLE: dict[str, dict[str, Callable[[object], Any]]] = {
+    "classification": {
+        "model": _text,
+        "top_k": _whole_number(1, MAX_TOP_K),
+        "threshold": _share,
+        "labels": _names,
+    },
+    "detection": {
+        "model": _text,
+        "threshold": _share,
+        "iou_threshold": _share,
+        "labels": _names,
+    },
+    "segmentation": {
+        "model": _text,
+        "labels": _names,
+        "mask_format": _mask_format,
+    },
+}
+
+_HF_CONFIRMATIONS = {
+    "classification": {"function_to_apply": "softmax"},
+    "segmentation": {"subtask": "semantic"},
+}

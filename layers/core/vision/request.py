@@ -1,0 +1,74 @@
+"""What goes into the service and what comes out of it, free of any AWS event's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class InlineImage:
+    """An image that came with the request."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object in a bucket; an empty version or etag means the event or the caller named none."""
+
+    bucket: str
+    key: str
+    version_id: str = ""
+    etag: str = ""
+
+
+ImageSource = InlineImage | S3Object
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image to answer for, with its parameters not yet checked."""
+
+    source: ImageSource
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One HTTP request, whichever AWS service carried it.
+
+    Attributes:
+        method: upper case.
+        path: decoded, without the stage.
+        headers: by lower-case name.
+        query: by name; a name given twice has both values, joined by a comma.
+        body: the request's bytes; still in base64 when `is_base64`.
+        request_id: for the `X-Request-Id` header and the logs.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: str = field(repr=False)
+    is_base64: bool
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that was created in the input bucket; `message_id` where a queue carried the news."""
+
+    source: S3Object
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes | str = field(repr=False)
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,195 @@
+"""A result or an error -> what goes over the wire: native JSON, Hugging Face JSON, pictures, problems."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.draw import overlay
+from vision.errors import MethodNotAllowed, VisionError
+from vision.image import encode, encode_mask
+from vision.masks import encode_rle, mask_box
+from vision.polygons import polygons
+from vision.request import Reply
+from vision.results import Answer, Classification, Detections, Segmentation
+
+Json = Any
+Mask = NDArray[np.bool_]
+
+_OUR_FAULT = "the service failed on this request; its log says why, under the request's id"
+
+
+def document(answer: Answer, mask_format: str) -> dict[str, Json]:
+    """The native JSON of an answer; boxes in pixels of the upright photo, areas as shares of it."""
+    result = answer.result
+    found: dict[str, Json]
+    if isinstance(result, Classification):
+        found = {"predictions": _classes(answer, result)}
+    elif isinstance(result, Detections):
+        found = {"predictions": _objects(answer, result, lambda edge: round(edge, 2))}
+    else:
+        found = {"segments": _segments(answer, result, mask_format)}
+    return {
+        "model": answer.card.id,
+        "model_version": answer.card.version,
+        "image": {"width": answer.width, "height": answer.height},
+        **found,
+    }
+
+
+def hf_document(answer: Answer) -> list[dict[str, Json]]:
+    """The bare list that the Hugging Face Inference API answers with; its boxes are whole pixels."""
+    result = answer.result
+    if isinstance(result, Classification):
+        return [_without(each, "class_id") for each in _classes(answer, result)]
+    if isinstance(result, Detections):
+        return [_without(each, "class_id") for each in _objects(answer, result, round)]
+    return [
+        # A semantic segment has no score: the hosted pipeline answers null as well.
+        {"label": answer.label(class_id), "score": None, "mask": _png(result.class_map == class_id)}
+        for class_id in result.class_ids
+    ]
+
+
+def picture(answer: Answer, content_type: str) -> Reply:
+    """The photo with what was found drawn on it, as `image/png` or `image/jpeg`."""
+    return Reply(200, encode(overlay(answer), content_type), content_type)
+
+
+def location(answer: Answer, bucket: str, key: str, url: str) -> dict[str, Json]:
+    """What stands in for an answer that is too large to send: where it lies, and a URL that reads it."""
+    return {
+        "model": answer.card.id,
+        "model_version": answer.card.version,
+        "image": {"width": answer.width, "height": answer.height},
+        "result_location": {"bucket": bucket, "key": key},
+        "result_url": url,
+    }
+
+
+def json_reply(document: Json, status: int = 200) -> Reply:
+    """A JSON document as a reply."""
+    return Reply(status, to_json(document))
+
+
+def to_json(document: Json) -> str:
+    """JSON without spaces."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def problem(error: VisionError, request_id: str) -> dict[str, Json]:
+    """An error as a problem document (RFC 9457); the detail of a fault of ours stays in the log."""
+    parameter = {"parameter": error.parameter} if error.parameter else {}
+    is_ours = error.status == VisionError.status
+    return {
+        "type": f"urn:vision:problem:{error.kind}",
+        "title": error.title,
+        "status": error.status,
+        "detail": _OUR_FAULT if is_ours else error.detail,
+        "instance": f"urn:vision:request:{request_id}",
+        **parameter,
+    }
+
+
+def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -> Reply:
+    """An error as a reply; Hugging Face clients look for its text under `error`."""
+    members = problem(error, request_id)
+    if is_hf:
+        members["error"] = members["detail"]
+    allow = {"Allow": ", ".join(error.allowed)} if isinstance(error, MethodNotAllowed) else {}
+    return Reply(error.status, to_json(members), "application/problem+json", allow)
+
+
+def preferred_type(accept: str) -> str:
+    """What of JSON, PNG and JPEG an `Accept` header likes best; JSON where it does not care."""
+    best, best_quality = "application/json", 0.0
+    for part in accept.lower().split(","):
+        name, _, options = part.strip().partition(";")
+        content_type = _OFFERS.get(name.strip())
+        quality = _quality(options)
+        if content_type and quality > best_quality:
+            best, best_quality = content_type, quality
+    return best
+
+
+_OFFERS = {
+    "application/json": "application/json",
+    "application/*": "application/json",
+    "*/*": "application/json",
+    "image/png": "image/png",
+    "image/jpeg": "image/jpeg",
+    "image/jpg": "image/jpeg",
+    "image/*": "image/jpeg",
+}
+
+
+def _quality(options: str) -> float:
+    for option in options.split(";"):
+        name, _, value = option.strip().partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _classes(answer: Answer, result: Classification) -> list[dict[str, Json]]:
+    return [
+        {"label": answer.label(class_id), "score": round(score, 6), "class_id": class_id}
+        for class_id, score in zip(result.class_ids.tolist(), result.scores.tolist(), strict=True)
+    ]
+
+
+def _objects(answer: Answer, result: Detections, rounded: Callable[[float], float]) -> list[dict[str, Json]]:
+    return [
+        {
+            "label": answer.label(class_id),
+            "score": round(score, 6),
+            "class_id": class_id,
+            "box": _box([rounded(edge) for edge in box]),
+        }
+        for box, score, class_id in zip(
+            result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), strict=True
+        )
+    ]
+
+
+def _segments(answer: Answer, result: Segmentation, mask_format: str) -> list[dict[str, Json]]:
+    segments = []
+    for class_id in result.class_ids:
+        mask = result.class_map == class_id
+        segment = {
+            "label": answer.label(class_id),
+            "class_id": class_id,
+            "area": round(float(mask.mean()), 6),
+            "box": _box(list(mask_box(mask))),
+        }
+        if mask_format != "none":
+            segment["mask"] = _MASK_FORMATS[mask_format](mask)
+        segments.append(segment)
+    return segments
+
+
+def _rle(mask: Mask) -> Json:
+    return {"size": list(mask.shape), "counts": encode_rle(mask)}
+
+
+def _png(mask: Mask) -> str:
+    return base64.b64encode(encode_mask(mask)).decode()
+
+
+_MASK_FORMATS: dict[str, Callable[[Mask], Json]] = {"rle": _rle, "png": _png, "polygon": polygons}
+
+
+def _box(edges: list[float]) -> dict[str, float]:
+    return dict(zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
+
+
+def _without(members: dict[str, Json], name: str) -> dict[str, Json]:
+    return {key: value for key, value in members.items() if key != name}
