@@ -43,7 +43,7 @@ class S3Store:
         version = {"VersionId": source.version_id} if source.version_id else {}
         where = f"s3://{source.bucket}/{source.key}"
         with _translated(where):
-            found = _client("s3").get_object(Bucket=source.bucket, Key=source.key, **version)
+            found = _s3().get_object(Bucket=source.bucket, Key=source.key, **version)
             if found["ContentLength"] > max_bytes:
                 found["Body"].close()
                 raise TooLarge(f"{where} has {found['ContentLength']:,} bytes, the limit is {max_bytes:,}")
@@ -53,12 +53,12 @@ class S3Store:
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         """Writes an object."""
         with _translated(f"s3://{bucket}/{key}"):
-            _client("s3").put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+            _s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
         """Gives a URL that reads one object for a while."""
         with _translated(f"s3://{bucket}/{key}"):
-            url: str = _client("s3").generate_presigned_url(
+            url: str = _s3().generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires_s
             )
         return url
@@ -66,9 +66,9 @@ class S3Store:
     def presign_post(
         self, bucket: str, key: str, *, content_type: str, max_bytes: int, expires_s: int
     ) -> dict[str, Any]:
-        """Gives `url` and `fields` of a form that uploads one object of that type, of 1 to max_bytes bytes."""
+        """Gives `url` and `fields` of a form that uploads one object of that type and of 1..max_bytes."""
         with _translated(f"s3://{bucket}/{key}"):
-            form: dict[str, Any] = _client("s3").generate_presigned_post(
+            form: dict[str, Any] = _s3().generate_presigned_post(
                 bucket,
                 key,
                 Fields={"Content-Type": content_type},
@@ -142,19 +142,20 @@ def _names_in(condition: str) -> set[str]:
     return {word[1:] for word in words if word.startswith("#")}
 
 
+# A function has seconds, not the minute that boto3 waits by default.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 2,
+    "read_timeout": 10,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+
+
 @cache
-def _client(service: str) -> Any:
+def _s3() -> Any:
     import boto3  # noqa: PLC0415  # 350 ms with a client, spent only where AWS is needed
     from botocore.config import Config  # noqa: PLC0415
 
-    # A function has seconds, not the minute that boto3 waits by default.
-    config = Config(
-        connect_timeout=2,
-        read_timeout=10,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        signature_version="s3v4" if service == "s3" else None,
-    )
-    return boto3.client(service, config=config)
+    return boto3.client("s3", config=Config(**_PATIENCE, signature_version="s3v4"))
 
 
 @cache
@@ -162,8 +163,7 @@ def _table(name: str) -> Any:
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-    return boto3.resource("dynamodb", config=config).Table(name)
+    return boto3.resource("dynamodb", config=Config(**_PATIENCE)).Table(name)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ values of the wrong type are refused with an error that names the file and the f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vision.errors import InvalidModel
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Task = Literal["classification", "detection", "segmentation"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -163,23 +166,22 @@ def parse_card(document: object) -> ModelCard:
         InvalidModel: naming the field at fault.
     """
     card: ModelCard = _record(ModelCard, document, "card")
-    if "/" in card.id or card.id.startswith(".") or not card.id:
-        raise InvalidModel(f"id: {card.id!r} cannot be the name of a folder")
-    for name, file in (("file", card.file), ("labels", card.labels)):
-        if not file or file != Path(file).name:
-            raise InvalidModel(f"{name}: {file!r} must be the name of a file beside the card")
-    if len(card.sha256) != 64 or set(card.sha256) - set("0123456789abcdef"):
-        raise InvalidModel("sha256: must be 64 lower-case hex digits")
-    if min(card.input.size) < 1:
-        raise InvalidModel("input.size: height and width must be positive")
-    if not 0 < card.resize.crop_fraction <= 1:
-        raise InvalidModel("resize.crop_fraction: must be above 0 and at most 1")
-    if not 0 <= card.resize.pad_value <= 255:
-        raise InvalidModel("resize.pad_value: must be 0..255")
-    if 0.0 in card.normalize.std:
-        raise InvalidModel("normalize.std: must not be 0")
-    if card.input.dtype == "uint8" and card.normalize != Normalize():
-        raise InvalidModel("normalize: a uint8 model takes raw pixels; leave it out")
+    for is_wrong, problem in (
+        (not card.id or "/" in card.id or card.id.startswith("."), "id: must be the name of a folder"),
+        (not _is_file_name(card.file), "file: must be the name of a file beside the card"),
+        (not _is_file_name(card.labels), "labels: must be the name of a file beside the card"),
+        (not _SHA256.fullmatch(card.sha256), "sha256: must be 64 lower-case hex digits"),
+        (min(card.input.size) < 1, "input.size: height and width must be positive"),
+        (not 0 < card.resize.crop_fraction <= 1, "resize.crop_fraction: must be above 0 and at most 1"),
+        (not 0 <= card.resize.pad_value <= 255, "resize.pad_value: must be 0..255"),
+        (0.0 in card.normalize.std, "normalize.std: must not be 0"),
+        (
+            card.input.dtype == "uint8" and card.normalize != Normalize(),
+            "normalize: a uint8 model takes raw pixels; leave it out",
+        ),
+    ):
+        if is_wrong:
+            raise InvalidModel(problem)
     return card
 
 
@@ -214,31 +216,40 @@ def _record(kind: type[Any], document: object, where: str) -> Any:
     return kind(**{name: _value(hints[name], document[name], prefix + name) for name in document})
 
 
+def _is_file_name(text: str) -> bool:
+    return bool(text) and text == Path(text).name
+
+
 def _is_required(each: Field[Any]) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
 
 
 def _value(hint: Any, value: object, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
         return _record(hint, value, where)  # type: ignore[arg-type]  # a dataclass is a type here
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise InvalidModel(f"{where}: {value!r} is not one of {', '.join(arguments)}")
-        return value
     if origin is tuple:
         return _tuple(arguments, value, where)
     if origin is Mapping:
-        if not isinstance(value, dict):
-            raise InvalidModel(f"{where}: must be an object")
-        return MappingProxyType({key: _value(arguments[1], value[key], where) for key in value})
-    if hint is Any:
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        return _mapping(arguments[1], value, where)
+    if origin is Literal and value not in arguments:
+        raise InvalidModel(f"{where}: {value!r} is not one of {', '.join(arguments)}")
+    return value if origin is Literal or hint is Any else _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: object, where: str) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if hint is float and is_number:
+        return float(value)  # type: ignore[arg-type]  # an int, as just checked
+    if not isinstance(value, hint) or (hint is int and not is_number):
         raise InvalidModel(f"{where}: must be {hint.__name__}, not {value!r}")
     return value
+
+
+def _mapping(hint: Any, value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidModel(f"{where}: must be an object")
+    return MappingProxyType({key: _value(hint, value[key], where) for key in value})
 
 
 def _tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:

@@ -62,8 +62,8 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logistic function, by tanh: no overflow at either end."""
-    halves: NDArray[np.float32] = (np.tanh(logits / 2) + 1) / 2
-    return halves
+    shares: NDArray[np.float32] = np.tanh(logits / 2) / 2 + np.float32(0.5)
+    return shares
 
 
 def _only(outputs: Outputs, output: Output) -> NDArray[np.float32]:

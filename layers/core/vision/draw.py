@@ -61,7 +61,7 @@ def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
     for class_id in result.class_ids:
         share = float((result.class_map == class_id).mean())
         text = f"{answer.label(class_id)} {share:.0%}"
-        top = _tag(draw, (line, top), text, color_of(class_id), font, above=False) + line
+        top = line + _tag(draw, (line, top), text, color_of(class_id), font, above=False)
     return np.asarray(image)
 
 
@@ -92,4 +92,4 @@ def _tag(
     luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
     ink = "black" if luminance > 128 else "white"
     draw.text((x + pad - left, y + pad - top), text, fill=ink, font=font)
-    return y + height
+    return float(y + height)

@@ -46,7 +46,8 @@ class Geometry:
         source = np.array(self.source[:2] * 2)
         photo = (boxes - target) / scale + source
         limits = np.array((self.photo_width, self.photo_height) * 2)
-        return np.clip(photo, 0, limits).astype(np.float32)
+        clipped: NDArray[np.float32] = np.clip(photo, 0, limits).astype(np.float32)
+        return clipped
 
 
 def stretch(height: int, width: int, photo_height: int, photo_width: int) -> Geometry:

@@ -12,6 +12,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,7 +214,8 @@ def resample(
     Args:
         picture: the decoded photo, at whatever scale.
         box: xmin, ymin, xmax, ymax in pixels of the photo.
-        height, width: of the result, in pixels.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
         filter_name: a key of `FILTERS`.
     """
     image = picture._image
@@ -314,9 +316,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_8_bits(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _to_8_bits(gray: NDArray[Any]) -> NDArray[np.uint8]:
     """Gray samples of 16 bits, or floats of 0..1, as 8 bits."""
     if np.issubdtype(gray.dtype, np.floating):
         values = np.nan_to_num(gray.astype(np.float32))
         return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    return (np.clip(gray, 0, 65535) >> 8).astype(np.uint8)
+    samples: NDArray[np.uint8] = (np.clip(gray, 0, 65535) >> 8).astype(np.uint8)
+    return samples

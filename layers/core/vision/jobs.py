@@ -1,11 +1,11 @@
-"""Jobs: uploads by presigned form, their rows in the table, and once-only handling.
+r"""Jobs: uploads by presigned form, their rows in the table, and once-only handling.
 
 An upload is handled once for each (bucket, key, version or etag, model). Whoever handles it first claims its
 row for as long as the function may run; a second delivery of the same event finds the claim, or the end it
 came to. When a function dies its claim runs out, and the next delivery takes over.
 
 The id of an object that was put there without `POST /v1/jobs` is the first 32 hex digits of
-SHA-256("<bucket>\\n<key>\\n<version id, or etag where the bucket keeps no versions>").
+SHA-256("<bucket>\n<key>\n<version id, or etag where the bucket keeps no versions>").
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Jobs:
         return int((now + timedelta(days=self._settings.job_ttl_days)).timestamp())
 
 
-def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, dict[str, Any]]:
+def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:
     for name in document:
         if name not in ("task", "filename", "content_type", "parameters"):
             detail = f"unknown field {name!r:.60}; known: task, filename, content_type, parameters"
@@ -226,8 +226,8 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, dict[str, Any]
     parameters = document.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InvalidParameter("parameters: must be an object", parameter="parameters")
-    read_parameters(task, parameters)
-    return task, filename, content_type, parameters
+    read_parameters(str(task), parameters)
+    return str(task), filename, str(content_type), parameters
 
 
 def _version(source: S3Object) -> str:

@@ -47,8 +47,11 @@ class Model:
         for name in names:
             found = [each for each, label in enumerate(self.labels) if _is_called(label, name)]
             if not found:
-                detail = f"labels: {self.card.id} has no label {name!r:.60}; GET /v1/models/{self.card.id} lists them"
-                raise InvalidParameter(detail, parameter="labels")
+                raise InvalidParameter(
+                    f"labels: {self.card.id} has no label {name!r:.60}; "
+                    f"GET /v1/models/{self.card.id} lists them",
+                    parameter="labels",
+                )
             ids.update(found)
         return np.array(sorted(ids), np.int64)
 
