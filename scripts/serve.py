@@ -1,0 +1,135 @@
+"""Runs the whole service on this machine: `make run`, or `python scripts/serve.py`.
+
+Routes, triggers, limits and environment come from template.yaml. Each function runs in processes of its own,
+as on Lambda, and S3, SQS and DynamoDB come from moto in this process: nothing is kept when it stops.
+
+Environment:
+    PORT, HOST: where it listens; 3000 and 127.0.0.1 unless given. PORT=0 takes a free one.
+    LOG: `json` writes everything the functions log.
+    RETRY_S: seconds after which a failed message is tried again; 5 unless given. On AWS it is what is left of
+        the queue's visibility timeout, up to three minutes.
+    VISION_*: the settings of the service, such as VISION_MODELS; see layers/core/vision/settings.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from local.template import TEMPLATE
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(description="Runs the whole service on this machine.")
+    parser.add_argument(
+        "--template", type=Path, default=TEMPLATE, help="a SAM template (default: template.yaml)"
+    )
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "3000")
+    try:
+        # Before anything slow, so that a taken port is told at once.
+        listener = _listen(host, port)
+    except (OSError, ValueError, OverflowError) as error:
+        print(f"Cannot listen on {host}:{port}: {error}. Another port: PORT=3001 make run", file=sys.stderr)
+        return 1
+    try:
+        _run(arguments.template.resolve(), listener)
+    except KeyboardInterrupt:
+        # Before it served: processes that were started end by themselves when this one does.
+        return 130
+    return 0
+
+
+def _run(template: Path, listener: socket.socket) -> None:
+    print("Starting ...", flush=True)
+    user_environment = dict(os.environ)
+    _forget_aws()
+    # Here, because it takes two seconds to import.
+    from local.log import Log  # noqa: PLC0415
+    from local.service import Service  # noqa: PLC0415
+
+    log = Log(as_json=user_environment.get("LOG") == "json")
+    service = Service(
+        template,
+        listener,
+        log=log,
+        retry_s=int(user_environment.get("RETRY_S", "5")),
+        user_environment=user_environment,
+    )
+    failures = service.start()
+    stopped = _stop_on_signals()
+    models = Path(user_environment.get("VISION_MODELS") or MODELS)
+    print(
+        _welcome(listener, models, service.clients.endpoint, service.stack.outputs.get("InputBucket")),
+        flush=True,
+    )
+    for name, reason in failures.items():
+        log.note(f"{name} does not start: {reason}")
+    stopped.wait()
+    print("Stopping ...", flush=True)
+    service.stop()
+
+
+def _welcome(listener: socket.socket, models: Path, s3: str, bucket: str | None) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    job = json.dumps({"task": "detection", "filename": "photo.jpg", "content_type": "image/jpeg"})
+    return f"""
+The service is at {url}   Ctrl-C stops it; nothing is kept.
+
+{_models(models)}
+S3       {s3}, uploads to {bucket}/uploads/<task>/
+
+Try      curl -s --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{url}/v1/classify?top_k=5'
+Upload   curl -s -T photo.jpg '{s3}/{bucket}/uploads/detection/photo.jpg'
+   or    curl -s -H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
+         and post the photo to the address, with the fields, that this answers.
+"""
+
+
+def _models(folder: Path) -> str:
+    """The default model of each task, or what to do if there is none."""
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/card.json"))]
+    defaults = [f"Model    {card['id']} ({card['task']})" for card in cards if card.get("default")]
+    return "\n".join(defaults) or f"No default models in {folder}: run `make models`, then start again."
+
+
+def _stop_on_signals() -> threading.Event:
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return stopped
+
+
+def _listen(host: str, port: str) -> socket.socket:
+    family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, int(port)))
+    return listener
+
+
+def _forget_aws() -> None:
+    """Keeps this process away from a real account, and its loopback traffic away from a proxy."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
