@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "layers" / "core"))  # runs from a checkout where nothing is installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "layers" / "core"))  # a bare checkout will do
 
 from model_catalog import CatalogError, Entry, read_catalog, select
-from model_folder import FolderError, is_in_place, write_folder
+from model_folder import graph_in_place, is_in_place, write_folder
 from model_source import SourceError, obtain
 from tflite_converter import ConversionError
+from vision.errors import InvalidModel
 
+ROOT = Path(__file__).resolve().parent.parent
 MIRROR = "VISION_MODEL_MIRROR"
 CATALOG = ROOT / "models" / "catalog.toml"
 CACHE = ROOT / ".cache" / "models"
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             cache=CACHE,
             force=arguments.force,
         )
-    except (CatalogError, SourceError, FolderError, ConversionError) as error:
+    except (CatalogError, SourceError, ConversionError, InvalidModel) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
@@ -69,20 +70,22 @@ def fetch(
         force: whether to write models again that are in place.
 
     Raises:
-        CatalogError, SourceError, ConversionError, FolderError, OSError: one sentence each.
+        CatalogError, SourceError, ConversionError, InvalidModel, OSError: one sentence each.
     """
     missing = [entry for entry in entries if force or not is_in_place(entry, models / entry.id)]
     if not missing:
         return
     with _one_at_a_time(cache):
         for entry in missing:
-            if not force and is_in_place(entry, models / entry.id):
+            folder = models / entry.id
+            if not force and is_in_place(entry, folder):
                 continue  # another run was faster
-            weights = obtain(entry.source, mirror=mirror, cache=cache)
+            print(f"{entry.id} ...", flush=True)
+            # Where only the card changed in the catalog, the graph is not made again.
+            weights = None if force else graph_in_place(entry, folder)
+            weights = weights or obtain(entry.source, mirror=mirror, cache=cache)
             label_file = obtain(entry.labels.source, mirror=mirror, cache=cache)
-            write_folder(entry, models / entry.id, weights=weights, label_file=label_file)
-            size = (models / entry.id / "model.onnx").stat().st_size
-            print(f"{entry.id}: {size / 1e6:.1f} MB", flush=True)
+            write_folder(entry, folder, weights=weights, label_file=label_file)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from vision.card import parse_card
 from vision.errors import InvalidModel
 
-CONVERSIONS = ("none", "tflite")
+_SUFFIXES = {"none": ".onnx", "tflite": ".tflite"}  # by conversion
 _UNUSED = "N/A"  # as the label lists of COCO's 90 category ids name the ten that were never published
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -73,7 +73,7 @@ class Entry:
 
     Attributes:
         source: the file with its weights.
-        conversion: `tflite`, or `none` where the source is ONNX already.
+        conversion: `tflite`, or `none` where the source is ONNX already; the file's suffix agrees.
         labels: where its labels come from.
         facts: the fields of its card that do not depend on the files written.
     """
@@ -142,8 +142,12 @@ def _entry(table: dict[str, Any], labels: dict[str, LabelList]) -> Entry:
     name = str(facts.get("id", "a model without id"))
     source = _source(facts.pop("source", {}), name)
     conversion = facts.pop("conversion", "none")
-    if conversion not in CONVERSIONS:
-        raise CatalogError(f"{name}: conversion must be one of {', '.join(CONVERSIONS)}, not {conversion!r}.")
+    if conversion not in _SUFFIXES:
+        raise CatalogError(f"{name}: conversion must be one of {', '.join(_SUFFIXES)}, not {conversion!r}.")
+    if not source.file.endswith(_SUFFIXES[conversion]):
+        raise CatalogError(
+            f"{name}: conversion {conversion!r} takes a {_SUFFIXES[conversion]} file, not {source.file}."
+        )
     label_list = facts.pop("labels", None)
     if label_list not in labels:
         raise CatalogError(f"{name}: labels must be one of {', '.join(labels)}, not {label_list!r}.")

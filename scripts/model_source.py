@@ -1,6 +1,6 @@
 """A verified source file, from a mirror folder or from its address; no other script downloads weights.
 
-A download goes to `<file>.part` in the cache and is resumed there; it gets its name once its SHA-256 is right.
+A download goes to `<file>.part` in the cache, where it is resumed; it gets its name once its hash is right.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from model_catalog import Source
 from tqdm import tqdm
+
+from model_catalog import Source
 
 _ATTEMPTS = 4
 _CHUNK = 1 << 16
@@ -28,7 +29,7 @@ class SourceError(Exception):
     """A file cannot be had: one sentence that says why and what to do."""
 
 
-class _InterruptedDownload(Exception):
+class _BrokenDownloadError(Exception):
     """The connection broke or the server was busy; the next attempt resumes."""
 
 
@@ -97,7 +98,7 @@ def _download(source: Source, part: Path, wait_s: float) -> None:
         try:
             _fetch_rest(source, part)
             return
-        except _InterruptedDownload as error:
+        except _BrokenDownloadError as error:
             reason = str(error)
     raise SourceError(
         f"{source.file} cannot be downloaded from {urlsplit(source.address).netloc} ({reason}): connect to "
@@ -120,17 +121,17 @@ def _fetch_rest(source: Source, part: Path) -> None:
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()
-            raise _InterruptedDownload("the part kept from an earlier run did not fit") from error
+            raise _BrokenDownloadError("the part kept from an earlier run did not fit") from error
         if error.code in _PASSING:
-            raise _InterruptedDownload(f"HTTP {error.code}") from error
+            raise _BrokenDownloadError(f"HTTP {error.code}") from error
         raise SourceError(
             f"{source.address} answers HTTP {error.code}: the address in the catalog is no longer served; "
             "set VISION_MODEL_MIRROR to a folder that holds the file."
         ) from error
     except urllib.error.URLError as error:
-        raise _InterruptedDownload(str(getattr(error.reason, "strerror", None) or error.reason)) from error
+        raise _BrokenDownloadError(str(getattr(error.reason, "strerror", None) or error.reason)) from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise _InterruptedDownload(str(error) or type(error).__name__) from error
+        raise _BrokenDownloadError(str(error) or type(error).__name__) from error
 
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, name: str, start: int) -> None:
@@ -145,4 +146,4 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO, name: str, start: 
             received += len(chunk)
             bar.update(len(chunk))
     if rest is not None and received < rest:
-        raise _InterruptedDownload("the connection was closed early")
+        raise _BrokenDownloadError("the connection was closed early")

@@ -1,4 +1,7 @@
-"""Runs `tflite_to_onnx.py` in `.venv-convert`, which it makes on first use: TensorFlow is no part of the service."""
+"""Runs `tflite_to_onnx.py` in `.venv-convert`, which is made on first use.
+
+TensorFlow is large and needed for nothing but this, so it stays out of the project's own environment.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ def _prepare(environment: Path) -> Path:
     if stamp.exists():
         return python
     print(
-        f"Installing the converter (TensorFlow, about 270 MB, about a minute) into {environment.name}, once ...",
+        f"Installing the TFLite converter into {environment.name}, once: "
+        "TensorFlow, a download of about 270 MB that takes about a minute ...",
         file=sys.stderr,
         flush=True,
     )
@@ -57,6 +61,6 @@ def _run(command: list[str]) -> None:
     if process.returncode:
         words = (process.stderr or process.stdout).strip()
         raise ConversionError(
-            "The TFLite converter cannot be installed: connect to a package index and run this again, or install "
+            "The TFLite converter cannot be installed: connect to the network and run this again, or install "
             f"the `convert` group of pyproject.toml into {ENVIRONMENT.name} yourself. pip said:\n{words}"
         )

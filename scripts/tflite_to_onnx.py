@@ -25,7 +25,7 @@ def convert(source: Path, target: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # nothing is computed that is worth a GPU
     import onnx  # noqa: PLC0415
-    import tf2onnx  # noqa: PLC0415
+    import tf2onnx  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
 
     model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
     canonicalize(model, name=source.stem)
@@ -65,7 +65,7 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
 
 
 def _from_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Gives the nodes the outputs need, each after those it reads, in an order set by the graph's shape alone."""
+    """Gives the nodes the outputs need, each after those it reads, in an order set by the graph alone."""
     producers = {value: node for node in graph.node for value in node.output if value}
     done: set[str] = set()
     nodes = []
