@@ -6,11 +6,12 @@ how the body is packed; what the bytes are is for `image.py` to find out.
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import pybase64  # 0.1 ms a megabyte where the standard library takes 5
 
 from vision.errors import BadRequest, InvalidParameter, TooLarge
 from vision.request import HttpCall, ImageSource, InlineImage, Request, S3Object
@@ -190,12 +191,12 @@ def _decoded(value: object, name: str, max_bytes: int) -> bytes:
 def _from_base64(text: str, name: str) -> bytes:
     try:
         try:
-            return binascii.a2b_base64(text, strict_mode=True)
-        except binascii.Error:
+            return pybase64.b64decode(text, validate=True)
+        except ValueError:
             # Encoders that break lines are common; anything else that is not base64 is an error.
-            return binascii.a2b_base64(text.translate(_WHITESPACE), strict_mode=True)
+            return pybase64.b64decode(text.translate(_WHITESPACE), validate=True)
     except ValueError as error:
-        raise BadRequest(f"{name} is not valid base64: {error}") from error
+        raise BadRequest(f"{name} is not valid base64") from error
 
 
 def _utf8(text: str, name: str) -> bytes:

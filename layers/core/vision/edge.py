@@ -6,10 +6,10 @@ whoever handles it; what escapes from there is to be retried. This is the only `
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pybase64
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from vision.errors import BadRequest, MethodNotAllowed, NotFound, VisionError
@@ -151,7 +151,7 @@ def _failed(call: HttpCall, error: VisionError) -> Reply:
 
 def _as_event(reply: Reply) -> dict[str, Any]:
     is_binary = isinstance(reply.body, bytes)
-    body = base64.b64encode(reply.body).decode() if isinstance(reply.body, bytes) else reply.body
+    body = pybase64.b64encode_as_string(reply.body) if isinstance(reply.body, bytes) else reply.body
     return {
         "statusCode": reply.status,
         "headers": dict(reply.headers),

@@ -98,18 +98,17 @@ def _to_text(numbers: NDArray[np.int64]) -> str:
 def _from_text(counts: str) -> NDArray[np.int64]:
     """The numbers in a text of `_to_text`."""
     characters = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    if np.any((characters < 0) | (characters >= 2 * _MORE)):
+        raise ValueError("the counts hold a character that is not of COCO's run lengths")
     ends = np.flatnonzero((characters & _MORE) == 0)
-    if (
-        np.any((characters < 0) | (characters >= 2 * _MORE))
-        or not len(ends)
-        or ends[-1] != len(characters) - 1
-    ):
-        raise ValueError("the counts are not COCO's compressed run lengths")
+    if len(ends) == 0 or ends[-1] != len(characters) - 1:
+        raise ValueError("the counts are empty or cut off")
     starts = np.concatenate(([0], ends[:-1] + 1))
     sizes = ends - starts + 1
     if sizes.max() > _MAX_GROUPS:
         raise ValueError("the counts hold a number that is too large")
-    place = np.arange(len(characters)) - np.repeat(starts, sizes)
-    numbers = np.add.reduceat((characters & _GROUP) << (place * _GROUP_BITS), starts)
-    negative = (characters[ends] & _SIGN) != 0
-    return np.asarray(numbers - (negative.astype(np.int64) << (sizes * _GROUP_BITS)), np.int64)
+    places = np.arange(len(characters)) - np.repeat(starts, sizes)
+    numbers = np.add.reduceat((characters & _GROUP) << (places * _GROUP_BITS), starts)
+    is_negative = (characters[ends] & _SIGN) != 0
+    numbers[is_negative] -= 1 << (sizes[is_negative] * _GROUP_BITS)
+    return numbers

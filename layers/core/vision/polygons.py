@@ -21,6 +21,18 @@ from numpy.typing import NDArray
 
 from vision.masks import mask_box
 
+# Left and upper edges lie on the lattice, right and lower ones this far inside the object. Measured on the
+# 656 masks of 100 COCO photos (IoU with the mask, least and mean):
+#
+#     inset   pycocotools, centre sampling   Pillow, OpenCV (fractions dropped, the outline painted too)
+#     0       1.0000  1.0000                 0.3000  0.9426
+#     0.01    1.0000  1.0000                 1.0000  1.0000
+#     0.25    1.0000  1.0000                 1.0000  1.0000
+#
+# The least step of two decimals also keeps the polygon's own area nearest to the mask's. OpenCV wants whole
+# numbers: rounding them instead of dropping the fraction gives the figures of the first row. Outlines are not
+# simplified: on every fifth of these masks, Douglas-Peucker within 0.3 pixels saves nothing, within 0.5 a fifth
+# of the numbers but leaves 8 masks of 132 below an IoU of 0.98 in Pillow.
 _INSET = 0.01
 # A bridge lies this far above the hole's upper edge: well inside a row of pixels that belong to the object.
 _BRIDGE_RISE = 0.75
@@ -50,7 +62,8 @@ class _Vertices:
 def polygons(mask: NDArray[np.bool_]) -> list[list[float]]:
     """COCO polygons of the mask: one ring for each 4-connected component, without collinear points.
 
-    Coordinates are in pixels with at most two decimals. pycocotools turns them back into exactly this mask.
+    Coordinates are in pixels with at most two decimals. Sampled at pixel centres, as pycocotools does, or painted
+    by Pillow, they give back exactly this mask.
 
     Args:
         mask: (H, W) bool; where no pixel is set there is no ring.
@@ -65,7 +78,7 @@ def polygons(mask: NDArray[np.bool_]) -> list[list[float]]:
     starts = [ring[0] for ring in _rings(following)]
     holes = [start for start in starts if not vertices.object_below[start // 2]]
     points = np.concatenate((_points(vertices), _bridge(padded, vertices, following, holes)))
-    points = np.round(points + (left, top), 2)
+    points = np.round(points + np.array((left, top)), 2)
     return [points[ring].ravel().tolist() for ring in _rings(following)]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pybase64
 from numpy.typing import NDArray
 
 from vision.draw import overlay
@@ -181,7 +181,7 @@ def _rle(mask: Mask) -> Json:
 
 
 def _png(mask: Mask) -> str:
-    return base64.b64encode(encode_mask(mask)).decode()
+    return pybase64.b64encode_as_string(encode_mask(mask))
 
 
 _MASK_FORMATS: dict[str, Callable[[Mask], Json]] = {"rle": _rle, "png": _png, "polygon": polygons}

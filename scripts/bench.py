@@ -1,0 +1,189 @@
+"""`make bench`: what the service adds to the bare work, measured in one run on two threads.
+
+The floor is the bare sequence decode + resize + `session.run`, written here without the library. The handler
+is the real Lambda handler with an API Gateway event: base64, routing, checks, logs, metrics and JSON included.
+Runs of both alternate, so that the noise of the machine meets them alike; the figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import io
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+THREADS = 2
+MEMORY_MB = 1769 * THREADS
+MODEL = "mobilenet_v2_1.0_224_quant"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(argv: list[str]) -> int:
+    """Prints the table; gives 1 where the model or the photo is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photo", type=Path, nargs="?", help="a JPEG; default: a drawn picture")
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)  # the child's part: a folder
+    arguments = parser.parse_args(argv)
+    model = Path(os.environ.get("VISION_MODELS", ROOT / "models")) / MODEL / "model.onnx"
+    if not model.is_file():
+        print(f"bench: {MODEL} is not here; `make models` fetches it", file=sys.stderr)
+        return 1
+    if arguments.memory:
+        print(_peak_megabytes([path.read_bytes() for path in arguments.memory.iterdir()]))
+        return 0
+    small, large = _photos(arguments.photo)
+    floor, handler = _floor(model), _handler()
+    whole = _floor(model, draft=False)
+    print(f"{MODEL}, {THREADS} threads, medians of {arguments.runs} alternating runs\n")
+    print(f"{'':34}{'floor':>10}{'handler':>10}{'ratio':>8}  top-1")
+    _compare("500 x 375 JPEG", floor, handler, small, arguments.runs)
+    _compare("12 MP JPEG, reduced-scale decode", floor, handler, large, arguments.runs)
+    _compare("12 MP JPEG, whole decode", whole, handler, large, max(10, arguments.runs // 5))
+    print(f"\npeak memory of a classification process that answered both: {_measure_memory(small, large)} MB")
+    return 0
+
+
+def _floor(model: Path, *, draft: bool = True) -> Callable[[bytes], int]:
+    """Decode, resize, run: ten lines, no checks."""
+    import onnxruntime  # noqa: PLC0415
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(data: bytes) -> int:
+        image = Image.open(io.BytesIO(data))
+        if draft:
+            image.draft("RGB", (256, 256))
+        image = image.convert("RGB")
+        side = min(image.size) * 0.875
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        pixels = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR, box=box))
+        return int(session.run(None, {name: pixels[None]})[0].argmax()) - 1
+
+    return run
+
+
+def _handler() -> Callable[[bytes], int]:
+    """The Lambda handler, fed with what API Gateway makes of a POST."""
+    os.environ.setdefault("VISION_MODELS", str(ROOT / "models"))
+    os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(MEMORY_MB)
+    sys.path.insert(0, str(ROOT / "layers" / "core"))
+    with contextlib.redirect_stdout(io.StringIO()):  # where the logger keeps writing
+        from vision.service import build_inference  # noqa: PLC0415
+
+        handle = build_inference("classification")
+
+    def run(data: bytes) -> int:
+        reply = handle(_event(data), _Context())
+        predictions: list[dict[str, Any]] = json.loads(reply["body"])["predictions"]
+        return int(predictions[0]["class_id"])
+
+    return run
+
+
+class _Context:
+    """What Lambda tells a handler about itself."""
+
+    function_name = "classification"
+    function_version = "$LATEST"
+    memory_limit_in_mb = MEMORY_MB
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:classification"
+    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+def _event(data: bytes) -> dict[str, Any]:
+    path = "/v1/classify"
+    return {
+        "version": "2.0",
+        "routeKey": f"POST {path}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "image/jpeg", "host": "localhost"},
+        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
+        "body": base64.b64encode(data).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def _compare(
+    name: str, floor: Callable[[bytes], int], handler: Callable[[bytes], int], data: bytes, runs: int
+) -> None:
+    times: dict[Callable[[bytes], int], list[float]] = {floor: [], handler: []}
+    answers = {}
+    for number in range(runs + 5):
+        for run in (floor, handler) if number % 2 else (handler, floor):
+            with contextlib.redirect_stdout(io.StringIO()):
+                start = time.perf_counter()
+                answers[run] = run(data)
+                took = time.perf_counter() - start
+            if number >= 5:
+                times[run].append(took * 1000)
+    bare, ours = statistics.median(times[floor]), statistics.median(times[handler])
+    agree = "same" if answers[floor] == answers[handler] else "DIFFERENT"
+    print(f"{name:34}{bare:>7.2f} ms{ours:>7.2f} ms{ours / bare:>8.2f}  {agree}")
+
+
+def _photos(path: Path | None) -> tuple[bytes, bytes]:
+    """The photo at 500 x 375 and at 4000 x 3000, as JPEGs of quality 90."""
+    source = Image.open(path).convert("RGB") if path else _drawn()
+    return _jpeg(source, 500, 375), _jpeg(source, 4000, 3000)
+
+
+def _jpeg(image: Image.Image, width: int, height: int) -> bytes:
+    stream = io.BytesIO()
+    image.resize((width, height), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def _drawn() -> Image.Image:
+    """A picture with edges and texture, so that its JPEG is no easier than a photo's."""
+    waves = Image.effect_mandelbrot((1000, 750), (-2.0, -1.2, 0.8, 1.2), 60)
+    noise = Image.effect_noise((1000, 750), 60)
+    return Image.merge("RGB", (waves, noise, Image.blend(waves, noise, 0.5)))
+
+
+def _measure_memory(*photos: bytes) -> int:
+    """Peak resident memory in MB of a fresh process that answers the photos ten times."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, data in enumerate(photos):
+            (Path(folder) / str(number)).write_bytes(data)
+        command = [sys.executable, __file__, "--memory", folder]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _peak_megabytes(photos: list[bytes]) -> int:
+    handler = _handler()
+    for _ in range(10):
+        for data in photos:
+            with contextlib.redirect_stdout(io.StringIO()):
+                handler(data)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # The kernel's ru_maxrss would count the parent that started this process as well.
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024**2  # bytes on macOS
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
