@@ -1,8 +1,8 @@
 """`make bench`: what the service adds to the bare work, measured in one run on two threads.
 
-The floor is the bare sequence decode + resize + `session.run`, written here without the library. The handler
-is the real Lambda handler with an API Gateway event: base64, routing, checks, logs, metrics and JSON included.
-Runs of both alternate, so that the noise of the machine meets them alike; the figures are medians.
+The floor is the bare sequence decode + resize + `session.run`, written here without the library. The
+handler is the real Lambda handler with an API Gateway event: base64, routing, checks, logs, metrics and JSON
+included. Runs of both alternate, so that the noise of the machine meets them alike; figures are medians.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from PIL import Image
 
 THREADS = 2
@@ -68,7 +69,7 @@ def _floor(model: Path, *, draft: bool = True) -> Callable[[bytes], int]:
     name = session.get_inputs()[0].name
 
     def run(data: bytes) -> int:
-        image = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data))
         if draft:
             image.draft("RGB", (256, 256))
         image = image.convert("RGB")
@@ -99,17 +100,13 @@ def _handler() -> Callable[[bytes], int]:
     return run
 
 
-class _Context:
+class _Context(LambdaContext):
     """What Lambda tells a handler about itself."""
 
-    function_name = "classification"
-    function_version = "$LATEST"
-    memory_limit_in_mb = MEMORY_MB
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:classification"
-    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
+    _function_name = "classification"
+    _memory_limit_in_mb = MEMORY_MB
+    _invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:classification"
+    _aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
 
 def _event(data: bytes) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logistic function, by tanh: no overflow at either end."""
-    shares: NDArray[np.float32] = np.tanh(logits / 2) / 2 + np.float32(0.5)
+    shares: NDArray[np.float32] = (np.tanh(logits / 2) / 2 + 0.5).astype(np.float32)
     return shares
 
 

@@ -1,7 +1,7 @@
 """Outputs of a segmenter -> `Segmentation`. A new output format is one function in `DECODERS`.
 
-A decoder gives one plane a class, at the model's own resolution. The planes are scaled to the photo before the
-best class of each pixel is chosen, so that edges are smooth and not the model's cells.
+A decoder gives one plane a class, at the model's own resolution. The planes are scaled to the photo before
+the best class of each pixel is chosen, so that edges are smooth and not the model's cells.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _class_logits(outputs: Outputs, output: Output, geometry: Geometry) -> Plane
 def _contenders(logits: NDArray[np.float32], reach: int) -> NDArray[np.int64]:
     """Class ids, of (classes, h, w) logits, that may be best at a point between the samples.
 
-    An interpolated logit is at most the largest of the samples around it and at least the smallest. So a class
-    whose largest is below another's smallest in every window cannot win, and need not be scaled up.
+    An interpolated logit is at most the largest of the samples around it and at least the smallest. So a
+    class whose largest is below another's smallest in every window cannot win, and need not be scaled up.
 
     Args:
         logits: of the whole map.

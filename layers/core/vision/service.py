@@ -180,10 +180,10 @@ class InferenceService:
 def build_inference(task: Task) -> Handler:
     """The handler of a task's function, with its default model loaded."""
     settings = read_settings(os.environ)
-    models, store = _models(settings), aws.S3Store()
+    models, store = open_models(settings), aws.S3Store()
     service = InferenceService(task, settings, models, store)
     jobs = Jobs(settings, store, aws.Table(settings.jobs_table))
-    uploads = Uploads(task, settings, models, store, jobs, service.predict)
+    uploads = Uploads(task, settings, models=models, store=store, jobs=jobs, predict=service.predict)
     service.warm()
     path, hf_path = _PATHS[task]
     routes = {
@@ -203,7 +203,7 @@ def build_jobs() -> Handler:
 
 def build_portal() -> Handler:
     """The handler of the portal function; the template sends it every path that no other function has."""
-    portal = Portal(_models(read_settings(os.environ)))
+    portal = Portal(open_models(read_settings(os.environ)))
     routes = {
         ("GET", "/health"): portal.health,
         ("GET", "/v1/models"): portal.list_models,
@@ -212,7 +212,9 @@ def build_portal() -> Handler:
     return instrumented(Edge(routes))
 
 
-def _models(settings: Settings) -> Models:
+def open_models(settings: Settings) -> Models:
+    """The models of the settings' folder; their sessions have the settings' threads."""
+
     def load(folder: Path, card: ModelCard) -> Runner:
         return load_runner(folder, card, settings.num_threads)
 

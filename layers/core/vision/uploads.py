@@ -43,6 +43,7 @@ class Uploads:
         self,
         task: Task,
         settings: Settings,
+        *,
         models: Models,
         store: ObjectStore,
         jobs: Jobs,

@@ -1,0 +1,62 @@
+# The verbs of the project; each sets up what it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+PORT ?= 3000
+BIN := .venv/bin
+CODE := layers/core/vision functions scripts tests
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+run: .venv/.local models  ## serve on http://127.0.0.1:3000 (PORT= changes it)
+	@PORT=$(PORT) $(BIN)/python scripts/serve.py
+
+test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
+	@$(MAKE) --no-print-directory models || echo "The tests that need the pretrained models will be skipped."
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(TESTS)
+
+models: .venv/.local  ## fetch the default models; NAMES="squeezenet ..." fetches others, NAMES=--list lists them
+	@$(BIN)/python scripts/fetch_models.py $(NAMES)
+
+bench: .venv/.local models  ## time the handler against the bare work; PHOTO=file.jpg times that photo
+	@$(BIN)/python scripts/bench.py $(PHOTO)
+
+build: .venv-sam/.done models  ## build what `make deploy` uploads, into .aws-sam/
+	.venv-sam/bin/sam build
+
+deploy: build  ## put the service into your AWS account; asks what it needs to know
+	.venv-sam/bin/sam deploy --guided
+
+clean:  ## remove the virtual environments, caches and builds; models stay
+	rm -rf .venv .venv-convert .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
+.venv/.base: layers/runtime/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with PYTHON=python3.13 make ..." >&2; exit 1; }
+	@echo "Setting up .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --requirement $<
+	@echo $(CURDIR)/layers/core > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vision.pth"
+	@touch $@
+
+.venv/.local .venv/.test: .venv/.%: .venv/.base pyproject.toml
+	@echo "Installing the dependency group '$*' ..."
+	@$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
+
+# The SAM CLI pins many packages, so it has an environment of its own.
+.venv-sam/.done: pyproject.toml
+	@echo "Setting up .venv-sam ..."
+	@$(PYTHON) -m venv .venv-sam
+	@.venv-sam/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@.venv-sam/bin/python -m pip install --quiet --group sam
+	@touch $@
+
+.PHONY: help run test models bench build deploy clean
