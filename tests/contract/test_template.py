@@ -1,0 +1,173 @@
+"""What must hold between template.yaml and the rest of the repository."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local.template import TEMPLATE, Template, read_template
+from vision.settings import read_settings
+
+REPOSITORY = TEMPLATE.parent
+SAM: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+FUNCTIONS = {
+    name: r["Properties"] for name, r in SAM["Resources"].items() if r["Type"] == "AWS::Serverless::Function"
+}
+LAYERS = {name: r for name, r in SAM["Resources"].items() if r["Type"] == "AWS::Serverless::LayerVersion"}
+# Section 3 of the design, and the Hugging Face routes.
+PATHS = {
+    "/v1/classify": "ClassificationFunction",
+    "/v1/detect": "DetectionFunction",
+    "/v1/segment": "SegmentationFunction",
+    "/hf/image-classification": "ClassificationFunction",
+    "/hf/object-detection": "DetectionFunction",
+    "/hf/image-segmentation": "SegmentationFunction",
+    "/v1/jobs": "JobsFunction",
+    "/v1/jobs/{id}": "JobsFunction",
+    "/v1/models": "PortalFunction",
+    "/v1/models/{id}": "PortalFunction",
+    "/health": "PortalFunction",
+    "$default": "PortalFunction",
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return read_template()
+
+
+def test_every_path_of_the_contract_has_its_function(template: Template) -> None:
+    assert {route.path: route.function for route in template.routes()} == PATHS
+
+
+def test_the_code_serves_the_paths_that_the_template_routes() -> None:
+    sources = "\n".join(path.read_text() for path in (REPOSITORY / "layers/core/vision").glob("*.py"))
+
+    served = set(re.findall(r'"(/(?:v1|hf)/[\w/{}-]+|/health)"', sources))
+
+    assert served == PATHS.keys() - {"$default"}
+
+
+def test_every_function_has_a_folder_and_every_folder_a_function() -> None:
+    folders = {path.name for path in (REPOSITORY / "functions").iterdir() if (path / "app.py").exists()}
+
+    assert folders == {Path(properties["CodeUri"]).name for properties in FUNCTIONS.values()}
+    assert all(properties["CodeUri"].startswith("functions/") for properties in FUNCTIONS.values())
+
+
+def test_the_python_version_is_stated_once_for_functions_and_once_for_wheels() -> None:
+    runtimes = re.findall(r"python(\d+\.\d+)", TEMPLATE.read_text())
+    makefile = (REPOSITORY / "layers/runtime/Makefile").read_text()
+    wheels = re.findall(r"^PYTHON_VERSION\s*:?=\s*(\S+)", makefile, re.MULTILINE)
+
+    assert runtimes == wheels
+    assert len(runtimes) == 1
+
+
+def test_every_layer_has_a_rule_that_builds_it() -> None:
+    for name, layer in LAYERS.items():
+        makefile = REPOSITORY / layer["Properties"]["ContentUri"] / "Makefile"
+        assert re.search(rf"^build-{name}:", makefile.read_text(), re.MULTILINE), name
+
+
+def test_no_function_attaches_more_layers_than_lambda_takes() -> None:
+    assert max(len(properties["Layers"]) for properties in FUNCTIONS.values()) <= 5
+
+
+def test_the_variables_of_functions_are_settings_that_exist(template: Template) -> None:
+    for name, function in template.resources("AWS::Lambda::Function").items():
+        for variable in function["Properties"]["Environment"]["Variables"]:
+            assert variable.startswith("POWERTOOLS_") or _is_setting(variable), (name, variable)
+
+
+def _is_setting(variable: str) -> bool:
+    return read_settings({}) != read_settings({variable: "7"})
+
+
+def test_no_policy_allows_every_action_or_every_resource(template: Template) -> None:
+    policies = template.resources("AWS::IAM::ManagedPolicy")
+    statements = [
+        statement
+        for policy in policies.values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "Fn::If" not in statement
+    ]
+
+    assert statements
+    assert not [s for s in statements if "*" in json.dumps([s["Action"]]) or s["Resource"] == "*"]
+
+
+@pytest.mark.parametrize("bucket", ["InputBucket", "ResultsBucket"])
+def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Template, bucket: str) -> None:
+    policies = template.resources("AWS::S3::BucketPolicy").values()
+    (policy,) = [p["Properties"] for p in policies if p["Properties"]["Bucket"] == {"Ref": bucket}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:*", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert template.resources("AWS::S3::Bucket")[bucket]["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
+def test_a_model_layer_holds_the_default_models_of_its_task(tmp_path: Path, task: str) -> None:
+    source, artifacts = tmp_path / "models", tmp_path / "layer"
+    for name, card in {
+        f"best-{task}": {"task": task, "default": True},
+        f"other-{task}": {"task": task},
+        "best-other": {"task": "pose", "default": True},
+    }.items():
+        (source / name).mkdir(parents=True)
+        (source / name / "card.json").write_text(json.dumps(card))
+        (source / name / "model.onnx").write_bytes(b"graph")
+
+    built = _build_models(source, artifacts, task)
+
+    assert built.returncode == 0, built.stderr
+    assert [path.name for path in (artifacts / "models").iterdir()] == [f"best-{task}"]
+    assert (artifacts / "models" / f"best-{task}" / "model.onnx").read_bytes() == b"graph"
+
+
+def test_a_model_layer_without_models_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+
+    built = _build_models(tmp_path / "models", tmp_path / "layer", "detection")
+
+    assert built.returncode != 0
+    assert "run 'make models' first" in built.stderr
+
+
+def _build_models(source: Path, artifacts: Path, task: str) -> subprocess.CompletedProcess[str]:
+    makefile = REPOSITORY / "models" / "Makefile"
+    return subprocess.run(
+        ["make", "--makefile", makefile, f"build-{task.capitalize()}Models", f"PYTHON={sys.executable}"],
+        cwd=source,
+        env={**os.environ, "ARTIFACTS_DIR": str(artifacts)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_sam_finds_nothing_wrong() -> None:
+    # In a virtual environment of its own: aws-sam-cli pins versions of packages that the tests use too.
+    sam = shutil.which("sam", path=f"{REPOSITORY / '.venv-sam/bin'}:{os.environ['PATH']}")
+    if sam is None:
+        pytest.skip("no sam command: `make .venv-sam` installs it")
+
+    validated = subprocess.run(
+        [sam, "validate", "--lint", "--template", TEMPLATE],
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert validated.returncode == 0, validated.stdout + validated.stderr
