@@ -101,8 +101,8 @@ CASES = {
     "holes-that-touch-by-their-corners": _drawn("#####", "#.###", "##.##", "###.#", "#####"),
     "hole-that-touches-the-outside-by-a-corner": _drawn(".####", "#.###", "##.##", "#####"),
     "notch-beside-a-hole": _drawn("..####", "######", "#.##.#", "######", ".#####"),
-    "noise": np.random.default_rng(0).random((60, 80)) < 0.5,
-    "noise-full-of-holes": np.random.default_rng(1).random((60, 80)) < 0.75,
+    "noise": np.random.default_rng(0).random((30, 40)) < 0.5,
+    "noise-full-of-holes": np.random.default_rng(1).random((30, 40)) < 0.75,
 }
 every_case = pytest.mark.parametrize("mask", CASES.values(), ids=CASES.keys())
 
