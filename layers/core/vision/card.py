@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 from vision.errors import InvalidModel
+from vision.records import read_record, to_document
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -165,7 +166,7 @@ def parse_card(document: object) -> ModelCard:
     Raises:
         InvalidModel: naming the field at fault.
     """
-    card: ModelCard = _record(ModelCard, document, "card")
+    card: ModelCard = read_record(ModelCard, document)
     for is_wrong, problem in (
         (not card.id or "/" in card.id or card.id.startswith("."), "id: must be the name of a folder"),
         (not _is_file_name(card.file), "file: must be the name of a file beside the card"),
@@ -175,6 +176,11 @@ def parse_card(document: object) -> ModelCard:
         (not 0 < card.resize.crop_fraction <= 1, "resize.crop_fraction: must be above 0 and at most 1"),
         (not 0 <= card.resize.pad_value <= 255, "resize.pad_value: must be 0..255"),
         (0.0 in card.normalize.std, "normalize.std: must not be 0"),
+        (card.output.label_offset < 0, "output.label_offset: must not be negative"),
+        (min(card.output.strides, default=0) < 1, "output.strides: must be positive"),
+        (card.defaults.top_k < 1, "defaults.top_k: must be positive"),
+        (not 0 <= card.defaults.threshold <= 1, "defaults.threshold: must be 0..1"),
+        (not 0 <= card.defaults.iou_threshold <= 1, "defaults.iou_threshold: must be 0..1"),
         (
             card.input.dtype == "uint8" and card.normalize != Normalize(),
             "normalize: a uint8 model takes raw pixels; leave it out",
@@ -201,74 +207,11 @@ def read_labels(card: ModelCard, folder: Path) -> tuple[str, ...]:
     return labels
 
 
-def _record(kind: type[Any], document: object, where: str) -> Any:
-    if not isinstance(document, dict):
-        raise InvalidModel(f"{where}: must be an object, not {type(document).__name__}")
-    known = {each.name: each for each in fields(kind)}
-    unknown = sorted(set(document) - set(known))
-    if unknown:
-        raise InvalidModel(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
-    missing = [name for name, each in known.items() if _is_required(each) and name not in document]
-    if missing:
-        raise InvalidModel(f"{where}: missing field {missing[0]!r}")
-    hints = get_type_hints(kind)
-    prefix = "" if where == "card" else f"{where}."
-    return kind(**{name: _value(hints[name], document[name], prefix + name) for name in document})
+def card_document(card: ModelCard) -> dict[str, Any]:
+    """The card as JSON again, every default filled in."""
+    document: dict[str, Any] = to_document(card)
+    return document
 
 
 def _is_file_name(text: str) -> bool:
     return bool(text) and text == Path(text).name
-
-
-def _is_required(each: Field[Any]) -> bool:
-    return each.default is MISSING and each.default_factory is MISSING
-
-
-def _value(hint: Any, value: object, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _record(hint, value, where)  # type: ignore[arg-type]  # a dataclass is a type here
-    if origin is tuple:
-        return _tuple(arguments, value, where)
-    if origin is Mapping:
-        return _mapping(arguments[1], value, where)
-    if origin is Literal and value not in arguments:
-        raise InvalidModel(f"{where}: {value!r} is not one of {', '.join(arguments)}")
-    return value if origin is Literal or hint is Any else _scalar(hint, value, where)
-
-
-def _scalar(hint: type, value: object, where: str) -> Any:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    if hint is float and is_number:
-        return float(value)  # type: ignore[arg-type]  # an int, as just checked
-    if not isinstance(value, hint) or (hint is int and not is_number):
-        raise InvalidModel(f"{where}: must be {hint.__name__}, not {value!r}")
-    return value
-
-
-def _mapping(hint: Any, value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidModel(f"{where}: must be an object")
-    return MappingProxyType({key: _value(hint, value[key], where) for key in value})
-
-
-def _tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise InvalidModel(f"{where}: must be a list")
-    if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-        raise InvalidModel(f"{where}: must have {len(arguments)} values, not {len(value)}")
-    return tuple(_value(arguments[0], item, where) for item in value)
-
-
-def card_document(card: ModelCard) -> dict[str, Any]:
-    """The card as JSON again, every default filled in."""
-    document: dict[str, Any] = _plain(card)
-    return document
-
-
-def _plain(value: object) -> Any:
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,8 @@ def _mask_format(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."
+    # `repr` follows a value however deep it is nested, and fails where JSON's parser just did not.
+    return f"{reprlib.repr(value):.60}"
 
 
 TABLE: dict[str, dict[str, Callable[[object], Any]]] = {

@@ -1,0 +1,93 @@
+"""The environment, its defaults and its faults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vision.errors import InvalidSettings
+from vision.settings import Settings, read_settings
+
+
+def test_an_empty_environment_gives_the_limits_of_the_contract() -> None:
+    settings = read_settings({})
+
+    assert settings.max_bytes == 4_500_000
+    assert settings.models.name == "models"
+    assert settings.input_bucket == settings.jobs_table == ""
+
+
+def test_models_are_in_a_layer_on_lambda() -> None:
+    settings = read_settings({"AWS_LAMBDA_FUNCTION_NAME": "vision-classify"})
+
+    assert settings.models == Path("/opt/models")
+
+
+def test_each_variable_reaches_its_setting() -> None:
+    settings = read_settings(
+        {
+            "VISION_MODELS": "/srv/models",
+            "VISION_MODEL": "squeezenet",
+            "VISION_MAX_BYTES": "1000",
+            "VISION_MAX_PIXELS": "2000",
+            "VISION_MAX_UPLOAD_BYTES": "3000",
+            "VISION_MAX_UPLOAD_PIXELS": "4000",
+            "VISION_INPUT_BUCKET": "in",
+            "VISION_RESULTS_BUCKET": "out",
+            "VISION_JOBS_TABLE": "jobs",
+            "VISION_ALLOWED_BUCKETS": "one, two,",
+            "VISION_UPLOAD_EXPIRY_S": "60",
+            "VISION_JOB_TTL_DAYS": "7",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
+        }
+    )
+
+    assert settings == Settings(
+        models=Path("/srv/models"),
+        model="squeezenet",
+        max_bytes=1000,
+        max_pixels=2000,
+        max_upload_bytes=3000,
+        max_upload_pixels=4000,
+        input_bucket="in",
+        results_bucket="out",
+        jobs_table="jobs",
+        allowed_buckets=("one", "two"),
+        upload_expiry_s=60,
+        job_ttl_days=7,
+        memory_mb=3008,
+    )
+    assert settings.readable_buckets == {"in", "out", "one", "two"}
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert read_settings({"VISION_MAX_BYTES": "  "}) == read_settings({})
+
+
+def test_one_error_names_every_variable_at_fault() -> None:
+    environment = {"VISION_MAX_BYTES": "lots", "VISION_MAX_PIXELS": "-1", "VISION_JOB_TTL_DAYS": "0"}
+
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings(environment)
+
+    assert all(variable in caught.value.detail for variable in environment)
+
+
+def test_a_deployment_without_buckets_reads_from_none() -> None:
+    assert read_settings({}).readable_buckets == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "cores", "threads"),
+    [(128, 4, 1), (1769, 4, 1), (3538, 4, 2), (10_240, 4, 4), (10_240, 8, 6), (0, 3, 3)],
+)
+def test_threads_follow_the_memory_and_never_exceed_the_cores(
+    monkeypatch: pytest.MonkeyPatch, memory_mb: int, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+
+    settings = Settings(models=Path(), memory_mb=memory_mb)
+
+    assert settings.num_threads == threads
