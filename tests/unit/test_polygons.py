@@ -113,7 +113,7 @@ def real_masks() -> list[Mask]:
     if not folder:
         pytest.skip("VISION_TEST_IMAGES does not name a folder with coco/masks/*.png")
     masks = []
-    # Every fourth photo, some 170 masks: a second or two instead of eight.
+    # Every fourth photo, 193 masks, to keep the quick suite quick.
     for path in sorted(Path(folder, "coco", "masks").glob("*.png"))[::4]:
         with Image.open(path) as image:
             categories = np.asarray(image)
