@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,9 @@ NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Vision")
 
 logger = Logger()
 metrics = Metrics(namespace=NAMESPACE)
+
+# A health check has no metrics, and that is no fault.
+warnings.filterwarnings("ignore", "No application metrics to publish", UserWarning)
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 
