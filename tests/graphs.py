@@ -100,7 +100,7 @@ def write_model(
 ) -> Path:
     """Writes a model's folder as a converter would, the SHA-256 in its card; gives the folder."""
     document = card_document(**changes)
-    folder = models / document["id"]
+    folder = models / str(document["id"])
     folder.mkdir(parents=True)
     data = graph.SerializeToString()
     (folder / "model.onnx").write_bytes(data)

@@ -122,7 +122,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 def test_a_file_that_is_no_card_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "cats" / "card.json"
     path.parent.mkdir()
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    path.write_bytes(data)
 
     with pytest.raises(InvalidModel, match=r"cats/card\.json"):
         read_card(path)

@@ -74,6 +74,8 @@ def decode(
     """
     decoder = DECODERS[card.output.decoder]
     found = decoder.read(outputs, card, threshold)
+    # Classes before the first label, such as a background, are none that can be answered.
+    found = _pick(found, found.class_ids >= 0)
     if wanted is not None:
         found = _pick(found, np.isin(found.class_ids, wanted))
     if decoder.needs_nms:
