@@ -154,7 +154,7 @@ def test_class_ids_above_255_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 300_000), (300_000, 1)], ids=["flat", "thin"])
-def test_extreme_photos_cost_memory_by_their_area_only(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_photos_of_extreme_aspect_are_taken(tmp_path: Path, size: tuple[int, int]) -> None:
     logits = np.random.default_rng(9).normal(size=(1, 3, 64, 64)).astype(np.float32)
 
     result = _decoded(tmp_path, {"logits": logits}, Output("class-logits"), stretch(64, 64, *size))

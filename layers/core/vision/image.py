@@ -19,20 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vision.errors import InvalidImage, TooLarge, UnsupportedFormat
+from vision.formats import format_of
 
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
 Image.MAX_IMAGE_PIXELS = None
 
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
-CONTENT_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-    "TIFF": "image/tiff",
-    "AVIF": "image/avif",
-}
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -55,45 +47,6 @@ _CODEC_FAULTS = (
     struct.error,
     zlib.error,
 )
-_PLUGINS = {
-    "JPEG": "Jpeg",
-    "PNG": "Png",
-    "WEBP": "WebP",
-    "GIF": "Gif",
-    "BMP": "Bmp",
-    "TIFF": "Tiff",
-    "AVIF": "Avif",
-}
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-)
-# Known by sight, to answer "not on the list" instead of "not an image".
-_FOREIGN_SIGNATURES = (
-    (b"%PDF-", "PDF"),
-    (b"8BPS", "Photoshop"),
-    (b"\x00\x00\x01\x00", "ICO"),
-    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
-    (b"qoif", "QOI"),
-    (b"DDS ", "DDS"),
-    (b"v/1\x01", "OpenEXR"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"gimp xcf", "XCF"),
-    (b"<svg", "SVG"),
-    (b"%!PS", "PostScript"),
-    (b"\x89MNG", "MNG"),
-)
-_NETPBM = tuple(b"P%d" % number for number in range(1, 8))
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -112,7 +65,7 @@ class Photo:
 
     Attributes:
         height, width: upright, in pixels.
-        format: a key of `CONTENT_TYPES`.
+        format: a key of `formats.CONTENT_TYPES`.
     """
 
     height: int
@@ -134,9 +87,13 @@ class Picture:
     photo_width: int
     _image: Image.Image = field(repr=False)
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """The pixels, (height, width, 3) uint8."""
-        return np.asarray(self._image)
+    def rgb(self, max_pixels: int) -> NDArray[np.uint8]:
+        """The pixels, (height, width, 3) uint8, scaled down to at most `max_pixels`."""
+        scale = min(1.0, (max_pixels / (self._image.width * self._image.height)) ** 0.5)
+        if scale == 1.0:
+            return np.asarray(self._image)
+        size = max(1, int(self._image.width * scale)), max(1, int(self._image.height * scale))
+        return np.asarray(self._image.resize(size, Image.Resampling.BILINEAR))
 
 
 def open_photo(data: bytes, *, max_pixels: int) -> Photo:
@@ -151,9 +108,10 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
         UnsupportedFormat: when the format is not on the list.
         TooLarge: when the header tells of more pixels or frames than allowed.
     """
-    name = _format_of(data)
+    name = format_of(data)
     # Loading one plugin costs a few ms; letting Pillow look for it loads all of them, about 100 ms.
-    importlib.import_module(f"PIL.{_PLUGINS[name]}ImagePlugin")
+    plugin = "WebP" if name == "WEBP" else name.capitalize()
+    importlib.import_module(f"PIL.{plugin}ImagePlugin")
     try:
         image = Image.open(io.BytesIO(data), formats=(name,))
         width, height = image.size
@@ -253,35 +211,6 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(stream, "PNG", compress_level=6)
     return stream.getvalue()
-
-
-def _format_of(data: bytes) -> str:
-    if not data:
-        raise InvalidImage("the image is empty: 0 bytes")
-    head = data[:64]
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[4:8] == b"ftyp" and (b"avif" in head[8:48] or b"avis" in head[8:48]):
-        return "AVIF"
-    listed = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF are taken"
-    foreign = _foreign_format_of(head)
-    if foreign:
-        raise UnsupportedFormat(f"{foreign} is not supported; {listed}")
-    raise InvalidImage(f"the {len(data):,} bytes are not an image; {listed}")
-
-
-def _foreign_format_of(head: bytes) -> str:
-    if head[4:8] == b"ftyp":
-        is_heif = head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-        return "HEIC" if is_heif else "video"
-    if head.startswith(b"<?xml") and b"<svg" in head:
-        return "SVG"
-    if head[:2] in _NETPBM and head[2:3].isspace():
-        return "Netpbm"
-    return next((name for signature, name in _FOREIGN_SIGNATURES if head.startswith(signature)), "")
 
 
 def _load(image: Image.Image, name: str) -> None:

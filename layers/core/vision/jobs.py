@@ -21,7 +21,7 @@ from typing import Any
 from vision.aws import S3Store, Table
 from vision.card import TASKS
 from vision.errors import InvalidParameter, NotFound, TooLarge, Unavailable
-from vision.image import CONTENT_TYPES
+from vision.formats import CONTENT_TYPES
 from vision.params import read_parameters
 from vision.request import S3Object, Upload
 from vision.settings import Settings

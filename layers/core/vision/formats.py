@@ -1,0 +1,80 @@
+"""The first bytes of a file -> its format: those on the list, and those known by sight to be refused."""
+
+from __future__ import annotations
+
+from vision.errors import InvalidImage, UnsupportedFormat
+
+CONTENT_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+}
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+)
+# Known by sight, to answer "not on the list" instead of "not an image".
+_FOREIGN_SIGNATURES = (
+    (b"%PDF-", "PDF"),
+    (b"8BPS", "Photoshop"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"gimp xcf", "XCF"),
+    (b"<svg", "SVG"),
+    (b"%!PS", "PostScript"),
+    (b"\x89MNG", "MNG"),
+)
+_NETPBM = tuple(b"P%d" % number for number in range(1, 8))
+
+
+def format_of(data: bytes) -> str:
+    """Gives the format of an image file, a key of `CONTENT_TYPES`.
+
+    Raises:
+        InvalidImage: when the bytes are no image.
+        UnsupportedFormat: when the format is not on the list.
+    """
+    if not data:
+        raise InvalidImage("the image is empty: 0 bytes")
+    head = data[:64]
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp" and (b"avif" in head[8:48] or b"avis" in head[8:48]):
+        return "AVIF"
+    listed = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF are taken"
+    foreign = _foreign_format_of(head)
+    if foreign:
+        raise UnsupportedFormat(f"{foreign} is not supported; {listed}")
+    raise InvalidImage(f"the {len(data):,} bytes are not an image; {listed}")
+
+
+def _foreign_format_of(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
+        is_heif = head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+        return "HEIC" if is_heif else "video"
+    if head.startswith(b"<?xml") and b"<svg" in head:
+        return "SVG"
+    if head[:2] in _NETPBM and head[2:3].isspace():
+        return "Netpbm"
+    return next((name for signature, name in _FOREIGN_SIGNATURES if head.startswith(signature)), "")
