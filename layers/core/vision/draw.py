@@ -18,7 +18,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def overlay(answer: Answer) -> NDArray[np.uint8]:
-    """Gives the photo of an answer with what was found drawn on it, (height, width, 3) uint8."""
+    """Gives the photo of an answer with what was found drawn on it, (h, w, 3) uint8 as in `answer.rgb`."""
     result = answer.result
     if isinstance(result, Detections):
         return _boxes(answer, result)
@@ -37,10 +37,9 @@ def _boxes(answer: Answer, result: Detections) -> NDArray[np.uint8]:
     image = Image.fromarray(answer.rgb)
     draw = ImageDraw.Draw(image)
     font, line = _scale(image)
+    boxes = result.boxes * np.tile((image.width / answer.width, image.height / answer.height), 2)
     # The best box is drawn last, so that none lies over it.
-    for box, score, class_id in reversed(
-        list(zip(result.boxes, result.scores, result.class_ids, strict=True))
-    ):
+    for box, score, class_id in reversed(list(zip(boxes, result.scores, result.class_ids, strict=True))):
         color = color_of(int(class_id))
         xmin, ymin, xmax, ymax = (float(edge) for edge in box)
         draw.rectangle((xmin, ymin, max(xmin, xmax - 1), max(ymin, ymax - 1)), outline=color, width=line)
@@ -50,8 +49,11 @@ def _boxes(answer: Answer, result: Detections) -> NDArray[np.uint8]:
 
 def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
     tinted = answer.rgb.copy()
+    height, width = tinted.shape[:2]
+    rows, columns = np.arange(height) * answer.height // height, np.arange(width) * answer.width // width
+    class_map = result.class_map[rows[:, None], columns]
     for class_id in result.class_ids:
-        inside = result.class_map == class_id
+        inside = class_map == class_id
         tint = np.array(color_of(class_id), np.float32) * _TINT
         tinted[inside] = (tinted[inside] * np.float32(1 - _TINT) + tint).astype(np.uint8)
     image = Image.fromarray(tinted)

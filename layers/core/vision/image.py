@@ -189,10 +189,17 @@ def resample(
     return np.asarray(image.resize((width, height), FILTERS[filter_name], box=scaled))
 
 
-def resize_plane(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Scales one (h, w) float32 plane to (height, width), bilinear; antialiased where it shrinks."""
+def resize_plane(
+    plane: NDArray[np.float32], height: int, width: int, rows: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Scales one (h, w) float32 plane to (height, width), bilinear, antialiased where it shrinks.
+
+    Only the rows from `rows[0]` to before `rows[1]` of the result are made, the same as those of the whole.
+    """
     image = Image.fromarray(np.ascontiguousarray(plane))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    step = image.height / height
+    box = (0.0, rows[0] * step, float(image.width), min(rows[1] * step, float(image.height)))
+    return np.asarray(image.resize((width, rows[1] - rows[0]), Image.Resampling.BILINEAR, box=box))
 
 
 def encode(rgb: NDArray[np.uint8], content_type: str) -> bytes:

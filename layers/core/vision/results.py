@@ -71,7 +71,8 @@ class Answer:
         labels: of the model, by class id.
         height, width: of the upright photo, in pixels.
         result: what was found.
-        rgb: the photo's own pixels, (height, width, 3) uint8, to draw on; empty unless asked for.
+        rgb: the photo's pixels, (h, w, 3) uint8, to draw on, at full size up to 16 megapixels and scaled
+            down to that above; empty unless asked for.
     """
 
     card: ModelCard

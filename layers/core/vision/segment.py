@@ -18,6 +18,9 @@ from vision.image import resize_plane
 from vision.results import Segmentation
 from vision.runner import Outputs, Shapes
 
+# The photo's class map is made in bands of rows: at 100 megapixels whole planes would take 1.3 GB.
+_BAND_PIXELS = 1_000_000
+
 Planes = Mapping[int, NDArray[np.float32]]
 
 
@@ -34,12 +37,11 @@ def decode(
     """
     planes = DECODERS[output.decoder](outputs, output, geometry)
     class_map = _photo_map(planes, geometry, max(output.background, 0))
-    counts = np.bincount(class_map.ravel())
-    present = [int(class_id) for class_id in np.argsort(-counts, kind="stable") if counts[class_id]]
+    areas = {class_id: int((class_map == class_id).sum()) for class_id in planes}
     segments = [
         class_id
-        for class_id in present
-        if class_id != output.background and (wanted is None or class_id in wanted)
+        for class_id in sorted(areas, key=lambda each: (-areas[each], each))
+        if areas[class_id] and class_id != output.background and (wanted is None or class_id in wanted)
     ]
     return Segmentation(class_map, tuple(segments))
 
@@ -93,26 +95,29 @@ def _contenders(logits: NDArray[np.float32], reach: int) -> NDArray[np.int64]:
 def _photo_map(planes: Planes, geometry: Geometry, outside: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The class with the highest plane at each pixel of the photo; `outside` of what the model saw."""
     left, top, right, bottom = (round(edge) for edge in geometry.source)
-    dtype = np.uint8 if max(planes) < 256 and outside < 256 else np.uint16
-    best: NDArray[np.float32] | None = None
-    seen = np.empty((bottom - top, right - left), dtype)
-    for class_id, plane in planes.items():
-        if len(planes) == 1:
-            seen[:] = class_id
-            break
-        scaled = resize_plane(plane, bottom - top, right - left)
-        if best is None:
-            best = scaled.copy()
-            seen[:] = class_id
-            continue
-        wins = scaled > best
-        np.copyto(best, scaled, where=wins)
-        np.copyto(seen, dtype(class_id), where=wins)
-    if seen.shape == (geometry.photo_height, geometry.photo_width):
-        return seen
+    dtype = np.uint8 if max(*planes, outside) < 256 else np.uint16
     photo = np.full((geometry.photo_height, geometry.photo_width), outside, dtype)
-    photo[top:bottom, left:right] = seen
+    height, width = bottom - top, right - left
+    band = max(1, _BAND_PIXELS // width)
+    for first in range(0, height, band):
+        rows = first, min(first + band, height)
+        photo[top + rows[0] : top + rows[1], left:right] = _best(planes, height, width, rows)
     return photo
+
+
+def _best(planes: Planes, height: int, width: int, rows: tuple[int, int]) -> NDArray[np.int64]:
+    """The class ids of some rows of the planes scaled to (height, width); the lowest id wins a tie."""
+    class_ids = list(planes)
+    if len(class_ids) == 1:
+        return np.full((rows[1] - rows[0], width), class_ids[0])
+    highest = resize_plane(planes[class_ids[0]], height, width, rows).copy()
+    best = np.full(highest.shape, class_ids[0])
+    for class_id in class_ids[1:]:
+        scaled = resize_plane(planes[class_id], height, width, rows)
+        wins = scaled > highest
+        np.copyto(highest, scaled, where=wins)
+        np.copyto(best, class_id, where=wins)
+    return best
 
 
 def _inner(array: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:

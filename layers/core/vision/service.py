@@ -31,6 +31,7 @@ from vision.telemetry import Handler, Stopwatch, count_failure, count_image, ins
 from vision.tensor import plan, prepare
 from vision.uploads import Uploads
 
+MAX_PICTURE_PIXELS = 16_000_000  # a larger picture to draw on would take more memory than the answer's worth
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
@@ -59,15 +60,18 @@ def predict(
     with watch.stage("decode"):
         photo = open_photo(data, max_pixels=max_pixels)
         geometry = plan(model.card, photo.height, photo.width)
-        picture = decode(photo, scale=(1.0, 1.0) if with_photo else geometry.scale)
+        enough = (MAX_PICTURE_PIXELS / (photo.width * photo.height)) ** 0.5 if with_photo else 0.0
+        picture = decode(photo, scale=(max(enough, geometry.scale[0]), max(enough, geometry.scale[1])))
     with watch.stage("preprocess"):
         tensor = prepare(picture, model.card, geometry)
+        rgb = picture.rgb(MAX_PICTURE_PIXELS) if with_photo else _NO_PIXELS
+    height, width = photo.height, photo.width
+    del photo, picture  # the pixels of a large photo would stand in the way of its class map
     with watch.stage("inference"):
         outputs = model.runner.run({model.card.input.name: tensor})
     with watch.stage("postprocess"):
         result = read_outputs(outputs, model, geometry, parameters)
-    rgb = picture.rgb() if with_photo else _NO_PIXELS
-    return Answer(model.card, model.labels, photo.height, photo.width, result, rgb)
+    return Answer(model.card, model.labels, height, width, result, rgb)
 
 
 def read_outputs(outputs: Outputs, model: Model, geometry: Geometry, parameters: Parameters) -> Result:
