@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.environment import InvocationError
+from local.environment import EnvironmentDied, InvocationError, TimedOut
 from local.log import Log
 from local.stack import Trigger
 from local.template import REGION
@@ -33,16 +33,25 @@ class Poller:
         log: gets a line a batch.
         retry_s: seconds after which a failed message comes back. On AWS that is what is left of the queue's
             visibility timeout, minutes; here somebody watches.
+        lost_retry_s: the same when the function died or was stopped: its claim must run out first.
     """
 
     def __init__(
-        self, trigger: Trigger, sqs: SQSClient, invoke: Callable[[Any], Any], log: Log, retry_s: int
+        self,
+        trigger: Trigger,
+        sqs: SQSClient,
+        invoke: Callable[[Any], Any],
+        log: Log,
+        *,
+        retry_s: int,
+        lost_retry_s: int,
     ) -> None:
         self._trigger = trigger
         self._sqs = sqs
         self._invoke = invoke
         self._log = log
         self._retry_s = retry_s
+        self._lost_retry_s = lost_retry_s
         self._is_stopped = threading.Event()
 
     def start(self) -> None:
@@ -77,11 +86,11 @@ class Poller:
 
     def _handle(self, messages: list[MessageTypeDef]) -> None:
         start = time.perf_counter()
-        failed = self._invoke_with(messages)
+        failed, delay_s = self._invoke_with(messages)
         duration = time.perf_counter() - start
         for message in messages:
             if message["MessageId"] in failed:
-                outcome = self._put_back(message)
+                outcome = self._put_back(message, delay_s)
             else:
                 self._sqs.delete_message(
                     QueueUrl=self._trigger.queue_url, ReceiptHandle=message["ReceiptHandle"]
@@ -89,26 +98,30 @@ class Poller:
                 outcome = "done"
             self._log.done(f"{_what(message)} -> {self._trigger.function}", outcome, duration)
 
-    def _invoke_with(self, messages: list[MessageTypeDef]) -> frozenset[str]:
-        """Gives the ids of the messages that failed."""
+    def _invoke_with(self, messages: list[MessageTypeDef]) -> tuple[frozenset[str], int]:
+        """Gives the ids of the messages that failed, and after how many seconds they may come back."""
         every = frozenset(message["MessageId"] for message in messages)
         try:
             answer = self._invoke(to_event(messages, self._trigger.queue_arn))
+        except (EnvironmentDied, TimedOut) as failure:
+            self._log.note(f"  {self._trigger.function}: {failure}")
+            return every, self._lost_retry_s
         except InvocationError as failure:
             self._log.note(f"  {self._trigger.function}: {failure}")
-            return every
-        return failed_messages(answer, every) if self._trigger.reports_failures else frozenset()
+            return every, self._retry_s
+        failed = failed_messages(answer, every) if self._trigger.reports_failures else frozenset()
+        return failed, self._retry_s
 
-    def _put_back(self, message: MessageTypeDef) -> str:
+    def _put_back(self, message: MessageTypeDef, delay_s: int) -> str:
         self._sqs.change_message_visibility(
             QueueUrl=self._trigger.queue_url,
             ReceiptHandle=message["ReceiptHandle"],
-            VisibilityTimeout=self._retry_s,
+            VisibilityTimeout=delay_s,
         )
         tries = int(message["Attributes"]["ApproximateReceiveCount"])
         if tries >= self._trigger.max_receives:
             return f"failed {tries} times, goes to the dead-letter queue"
-        return f"failed (try {tries} of {self._trigger.max_receives}), again in {self._retry_s} s"
+        return f"failed (try {tries} of {self._trigger.max_receives}), again in {delay_s} s"
 
 
 def to_event(messages: Iterable[MessageTypeDef], queue_arn: str) -> dict[str, Any]:

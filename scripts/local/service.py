@@ -27,6 +27,8 @@ from local.template import REGION, read_template
 REPOSITORY = Path(__file__).resolve().parents[2]
 # More than wait in a function's line, so that the line and not the server turns requests away.
 _HTTP_THREADS = 64
+# A function claims an upload for a little longer than it may run; see vision/jobs.py.
+_CLAIM_MARGIN_S = 10
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
@@ -66,7 +68,14 @@ class Service:
             for name, function in self.stack.functions.items()
         }
         self._pollers = [
-            Poller(trigger, self.clients.sqs, self._pools[trigger.function].invoke, log, retry_s)
+            Poller(
+                trigger,
+                self.clients.sqs,
+                self._pools[trigger.function].invoke,
+                log,
+                retry_s=retry_s,
+                lost_retry_s=self.stack.functions[trigger.function].timeout_s + _CLAIM_MARGIN_S,
+            )
             for trigger in self.stack.triggers
         ]
         gateway = Gateway(Router(self.stack.routes), self._invoke, log)

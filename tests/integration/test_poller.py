@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.clients import Clients
-from local.environment import HandlerFailed
+from local.environment import EnvironmentDied, HandlerFailed
 from local.log import Log
 from local.poller import Poller, failed_messages
 from local.stack import Stack, Trigger
@@ -27,7 +27,7 @@ def trigger(stack: Stack, clients: Clients) -> Trigger:
 
 
 def poll(trigger: Trigger, clients: Clients, invoke: Invoke) -> None:
-    Poller(trigger, clients.sqs, invoke, Log(as_json=False), retry_s=0).poll(wait_s=0)
+    Poller(trigger, clients.sqs, invoke, Log(as_json=False), retry_s=0, lost_retry_s=60).poll(wait_s=0)
 
 
 def send(trigger: Trigger, clients: Clients, *bodies: str) -> None:
@@ -93,6 +93,23 @@ def test_every_message_comes_back_when_the_function_fails(trigger: Trigger, clie
     poll(trigger, clients, fail)
 
     assert num_messages(trigger, clients) == 2
+
+
+def test_messages_of_a_function_that_died_wait_until_its_claims_have_run_out(
+    stack: Stack, clients: Clients
+) -> None:
+    trigger = stack.triggers[1]  # a queue of its own: what is invisible cannot be cleared for the next test
+
+    def die(_event: Any) -> Any:
+        raise EnvironmentDied("ended with status -9")
+
+    send(trigger, clients, "a")
+    num_sent = num_messages(trigger, clients)
+
+    poll(trigger, clients, die)
+
+    assert num_messages(trigger, clients) == num_sent
+    assert not clients.sqs.receive_message(QueueUrl=trigger.queue_url).get("Messages")
 
 
 def test_a_message_that_keeps_failing_ends_with_the_dead_letters(
