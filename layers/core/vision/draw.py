@@ -61,15 +61,15 @@ def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
     font, line = _scale(image)
     top = float(line)
     for class_id in result.class_ids:
-        share = float((result.class_map == class_id).mean())
-        text = f"{answer.label(class_id)} {share:.0%}"
+        share = float((class_map == class_id).mean())
+        text = f"{answer.label(class_id)} " + (f"{share:.0%}" if share >= 0.01 else "< 1%")
         top = line + _tag(draw, (line, top), text, color_of(class_id), font, above=False)
     return np.asarray(image)
 
 
 def _scale(image: Image.Image) -> tuple[Font, int]:
     """A font and a line width that can be read when the whole picture is looked at."""
-    size = max(11, round(max(image.size) / 45))
+    size = max(11, round(max(image.size) / 60))
     return ImageFont.load_default(size), max(2, size // 7)
 
 
