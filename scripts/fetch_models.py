@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         fetch(
             entries,
             arguments.models,
-            mirror=Path(mirror) if mirror else None,
+            mirror=Path(mirror).expanduser() if mirror else None,
             cache=CACHE,
             force=arguments.force,
         )
@@ -49,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename or arguments.models} cannot be written: {error.strerror}.", file=sys.stderr)
+        place = error.filename or arguments.models
+        print(f"{place} cannot be read or written: {error.strerror}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; run this again to go on.", file=sys.stderr)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from model_catalog import Source
 
 _ATTEMPTS = 4
+_WAIT_S = 0.5  # before the second attempt; it doubles with each further one
 _CHUNK = 1 << 16
 _TIMEOUT_S = 20
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that may be gone on the next attempt
@@ -39,14 +40,13 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def obtain(source: Source, *, mirror: Path | None, cache: Path, wait_s: float = 1.0) -> Path:
+def obtain(source: Source, *, mirror: Path | None, cache: Path) -> Path:
     """Gives the path of a source file whose hash is right.
 
     Args:
         source: what to get.
         mirror: a folder that holds the file by name; the network is then not used.
         cache: where downloads are kept.
-        wait_s: pause before the second attempt, in seconds; it doubles with each further one.
 
     Raises:
         SourceError: when the file is missing, unreachable or not the one the catalog names.
@@ -59,11 +59,11 @@ def obtain(source: Source, *, mirror: Path | None, cache: Path, wait_s: float = 
     cache.mkdir(parents=True, exist_ok=True)
     part = cache / f"{source.file}.part"
     resumed = part.exists()
-    _download(source, part, wait_s)
+    _download(source, part)
     if resumed and hash_file(part) != source.sha256:
         # the first half may be from another file: once more from the start before anyone is blamed
         part.unlink()
-        _download(source, part, wait_s)
+        _download(source, part)
     found = hash_file(part)
     if found != source.sha256:
         part.unlink()
@@ -75,6 +75,8 @@ def obtain(source: Source, *, mirror: Path | None, cache: Path, wait_s: float = 
 
 
 def _from_mirror(source: Source, mirror: Path) -> Path:
+    if not mirror.is_dir():
+        raise SourceError(f"VISION_MODEL_MIRROR names {mirror}, which is no folder: correct or unset it.")
     path = mirror / source.file
     if not path.is_file():
         raise SourceError(
@@ -90,11 +92,11 @@ def _from_mirror(source: Source, mirror: Path) -> Path:
     return path
 
 
-def _download(source: Source, part: Path, wait_s: float) -> None:
+def _download(source: Source, part: Path) -> None:
     reason = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
-            time.sleep(wait_s * 2 ** (attempt - 1))
+            time.sleep(_WAIT_S * 2 ** (attempt - 1))
         try:
             _fetch_rest(source, part)
             return

@@ -62,5 +62,5 @@ def _run(command: list[str]) -> None:
         words = (process.stderr or process.stdout).strip()
         raise ConversionError(
             "The TFLite converter cannot be installed: connect to the network and run this again, or install "
-            f"the `convert` group of pyproject.toml into {ENVIRONMENT.name} yourself. pip said:\n{words}"
+            f"the `convert` group of pyproject.toml into {ENVIRONMENT.name} yourself. The command said:\n{words}"
         )

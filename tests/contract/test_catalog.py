@@ -1,0 +1,100 @@
+"""Every model of the catalog can be traced, may be redistributed and has a card that can be served."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from model_catalog import Entry, Source, read_catalog
+from model_source import hash_file
+from vision import classify, detect, segment
+from vision.card import TASKS, parse_card
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+CATALOG = read_catalog(MODELS / "catalog.toml")
+ENTRIES = [pytest.param(entry, id=entry.id) for entry in CATALOG.values()]
+SOURCES = {
+    source.file: source for entry in CATALOG.values() for source in (entry.source, entry.labels.source)
+}
+DECODERS = {
+    "classification": classify.DECODERS,
+    "detection": detect.DECODERS,
+    "segmentation": segment.DECODERS,
+}
+PERMISSIVE = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT"}
+PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_licence_is_permissive(entry: Entry) -> None:
+    assert entry.facts["licence"] in PERMISSIVE
+
+
+@pytest.mark.parametrize("source", [pytest.param(each, id=name) for name, each in SOURCES.items()])
+def test_an_address_is_pinned_to_a_commit_and_a_hash(source: Source) -> None:
+    assert PINNED.fullmatch(source.address)
+    assert re.fullmatch(r"[0-9a-f]{64}", source.sha256)
+
+
+def test_a_file_name_means_one_file() -> None:
+    sources = {source for entry in CATALOG.values() for source in (entry.source, entry.labels.source)}
+
+    assert len(sources) == len({source.file for source in sources})
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_makes_a_card_with_a_decoder_of_its_task(entry: Entry) -> None:
+    card = parse_card(entry.card("0" * 64))
+
+    assert card.output.decoder in DECODERS[card.task]
+    assert card.description.endswith(".")
+    assert {"dataset", "date"} < set(card.metrics)
+
+
+def test_every_task_has_one_default() -> None:
+    defaults = Counter(entry.facts["task"] for entry in CATALOG.values() if entry.is_default)
+
+    assert defaults == dict.fromkeys(TASKS, 1)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_the_readme_lists_the_model_with_its_licence(entry: Entry) -> None:
+    readme = (MODELS / "README.md").read_text(encoding="utf-8")
+
+    (line,) = (line for line in readme.splitlines() if line.startswith(f"| `{entry.id}` |"))
+    assert f"| {entry.facts['licence']} |" in line
+
+
+@pytest.mark.pretrained
+@pytest.mark.parametrize("source", [pytest.param(each, id=name) for name, each in SOURCES.items()])
+def test_a_file_of_the_mirror_has_the_hash_of_the_catalog(source: Source) -> None:
+    path = Path(os.environ.get("VISION_MODEL_MIRROR", "")) / source.file
+    if not path.is_file():
+        pytest.skip(f"VISION_MODEL_MIRROR names no folder with {source.file}")
+
+    assert hash_file(path) == source.sha256
+
+
+@pytest.mark.pretrained
+def test_coco_category_ids_less_one_are_the_class_ids_of_the_ssd_model() -> None:
+    labels = CATALOG["ssd_mobilenet_v1_coco_quant"].labels
+    path = Path(os.environ.get("VISION_MODEL_MIRROR", "")) / labels.source.file
+    if not path.is_file():
+        pytest.skip(f"VISION_MODEL_MIRROR names no folder with {labels.source.file}")
+
+    names = labels.read(path.read_text(encoding="utf-8"))
+
+    # category ids as published: person 1, bus 6, dog 18, kite 38, bottle 44, toothbrush 90
+    assert [names[category - 1] for category in (1, 6, 18, 38, 44, 90)] == [
+        "person",
+        "bus",
+        "dog",
+        "kite",
+        "bottle",
+        "toothbrush",
+    ]
+    assert len(names) == 90

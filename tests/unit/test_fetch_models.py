@@ -1,0 +1,307 @@
+"""The command on a catalog of two tiny graphs, which need no conversion and no network."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import fetch_models
+import model_folder
+import model_source
+from tflite_converter import ConversionError
+from vision.card import read_card, read_labels
+
+LABELS = b"background\ncat\ndog\nowl\nthis line is no label\n"
+WHOLE = ["tiny", "tiny/card.json", "tiny/labels.txt", "tiny/model.onnx"]
+
+
+def tiny_graph(classes: int = 3) -> bytes:
+    """A classifier of photos of one pixel: its scores are the channels."""
+    node = helper.make_node("Reshape", ["image", "shape"], ["scores"])
+    graph = helper.make_graph(
+        [node],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 1, 1, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.UINT8, [1, classes])],
+        [helper.make_tensor("shape", TensorProto.INT64, [2], [1, classes])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+GRAPH = tiny_graph()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Project:
+    """A checkout with a catalog and a mirror, and what its command prints."""
+
+    root: Path
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def mirror(self) -> Path:
+        return self.root / "mirror"
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Status and standard error of the command."""
+        status = fetch_models.main([*arguments, "--models", str(self.models)])
+        return status, self.capsys.readouterr().err
+
+    def write_catalog(self, *, graph: bytes = GRAPH, suffix: str = ".onnx", top_k: int = 2) -> None:
+        text = f"""
+            [labels.pets]
+            file = "pets.txt"
+            address = "http://127.0.0.1:9/pets.txt"
+            sha256 = "{sha256(LABELS)}"
+            skip = 1
+            count = 3
+        """
+        for name in ("tiny", "other"):
+            (self.mirror / f"{name}{suffix}").write_bytes(graph)
+            text += f"""
+            [[models]]
+            id = "{name}"
+            task = "classification"
+            default = {"true" if name == "tiny" else "false"}
+            description = "The channels of one pixel."
+            licence = "Apache-2.0"
+            conversion = "{"tflite" if suffix == ".tflite" else "none"}"
+            labels = "pets"
+            source.file = "{name}{suffix}"
+            source.address = "http://127.0.0.1:9/elsewhere/{name}{suffix}"
+            source.sha256 = "{sha256(graph)}"
+            input = {{name = "image", size = [1, 1], layout = "NHWC", dtype = "uint8"}}
+            resize.mode = "stretch"
+            output.decoder = "probabilities"
+            defaults.top_k = {top_k}
+            """
+        (self.root / "catalog.toml").write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path, capsys)
+    made.mirror.mkdir()
+    (made.mirror / "pets.txt").write_bytes(LABELS)
+    made.write_catalog()
+    monkeypatch.setattr(fetch_models, "CATALOG", tmp_path / "catalog.toml")
+    monkeypatch.setattr(fetch_models, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(model_source, "_WAIT_S", 0.0)
+    monkeypatch.setenv("VISION_MODEL_MIRROR", str(made.mirror))
+    return made
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_without_names_the_defaults_are_fetched(project: Project) -> None:
+    assert project.run() == (0, "")
+    assert listing(project.models) == WHOLE
+
+
+def test_a_model_is_fetched_by_name(project: Project) -> None:
+    assert project.run("other", "other") == (0, "")
+    assert [path.name for path in project.models.iterdir()] == ["other"]
+
+
+def test_all_fetches_every_model(project: Project) -> None:
+    assert project.run("--all") == (0, "")
+    assert sorted(path.name for path in project.models.iterdir()) == ["other", "tiny"]
+
+
+def test_the_folder_holds_a_card_that_names_the_graph_and_the_labels(project: Project) -> None:
+    project.run()
+
+    folder = project.models / "tiny"
+    card = read_card(folder / "card.json")
+    assert card.sha256 == sha256(GRAPH) == sha256((folder / card.file).read_bytes())
+    assert card.source == "http://127.0.0.1:9/elsewhere/tiny.onnx"
+    assert read_labels(card, folder) == ("cat", "dog", "owl")
+    assert str(project.root) not in (folder / "card.json").read_text()
+
+
+def test_a_model_in_place_needs_neither_mirror_nor_network(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run()
+    before = (project.models / "tiny" / "model.onnx").stat()
+    monkeypatch.delenv("VISION_MODEL_MIRROR")
+
+    assert project.run() == (0, "")
+    assert (project.models / "tiny" / "model.onnx").stat() == before
+
+
+@pytest.mark.parametrize("name", ["card.json", "labels.txt", "model.onnx"])
+def test_a_model_with_a_file_missing_is_written_anew(project: Project, name: str) -> None:
+    project.run()
+    (project.models / "tiny" / name).unlink()
+
+    assert project.run() == (0, "")
+    assert listing(project.models) == WHOLE
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.onnx"])
+def test_a_model_with_a_damaged_file_is_written_anew(project: Project, name: str) -> None:
+    project.run()
+    path = project.models / "tiny" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+
+    assert project.run() == (0, "")
+    assert path.read_bytes() == whole
+
+
+def test_a_card_that_changed_in_the_catalog_is_written_without_the_weights(project: Project) -> None:
+    project.run()
+    project.write_catalog(top_k=3)
+    (project.mirror / "tiny.onnx").unlink()
+
+    assert project.run() == (0, "")
+    assert read_card(project.models / "tiny" / "card.json").defaults.top_k == 3
+
+
+def test_force_writes_a_model_in_place_again(project: Project) -> None:
+    project.run()
+    (project.models / "tiny" / "stray").touch()
+
+    assert project.run("--force") == (0, "")
+    assert listing(project.models) == WHOLE
+
+
+def test_with_no_mirror_and_no_network_one_sentence_says_what_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VISION_MODEL_MIRROR")
+
+    assert project.run() == (
+        1,
+        "tiny.onnx cannot be downloaded from 127.0.0.1:9 (Connection refused): connect to the network and "
+        "run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files.\n",
+    )
+    assert not project.models.exists()
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(project: Project) -> None:
+    assert project.run("tinny") == (1, "No model 'tinny' in the catalog; it has tiny, other.\n")
+
+
+def test_a_place_that_cannot_be_written_is_named(project: Project) -> None:
+    project.models.write_text("a file where the folder should be")
+
+    status, error = project.run()
+
+    assert status == 1
+    assert error.startswith(f"{project.models}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (tiny_graph(classes=4), "tiny/card.json: labels: labels.txt has 3, the graph gives 4\n"),
+        (b"no graph", "model.onnx: ONNX Runtime cannot load it"),
+    ],
+    ids=["other labels", "no graph"],
+)
+def test_a_graph_that_cannot_be_served_leaves_nothing(project: Project, graph: bytes, reason: str) -> None:
+    project.write_catalog(graph=graph)
+
+    status, error = project.run()
+
+    assert status == 1
+    assert error.startswith(reason)
+    assert listing(project.models) == []
+
+
+def test_a_label_file_shorter_than_the_catalog_says_leaves_nothing(project: Project) -> None:
+    path = project.root / "catalog.toml"
+    path.write_text(path.read_text().replace("count = 3", "count = 5"))
+
+    assert project.run() == (1, "pets.txt does not hold 5 labels after line 1.\n")
+    assert not project.models.exists()
+
+
+def test_an_interrupted_write_leaves_the_older_model_whole(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run()
+    project.write_catalog(top_k=3)
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_folder, "_check", interrupt)
+
+    assert project.run() == (130, "Interrupted; run this again to go on.\n")
+    assert listing(project.models) == WHOLE
+    assert read_card(project.models / "tiny" / "card.json").defaults.top_k == 2
+
+
+def test_what_a_killed_run_left_is_cleared_away(project: Project) -> None:
+    left = project.models / ".building" / "tiny"
+    left.mkdir(parents=True)
+    (left / "card.json").write_text("{")
+
+    assert project.run() == (0, "")
+    assert listing(project.models) == WHOLE
+
+
+def test_a_failed_conversion_shows_the_converters_words_and_leaves_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: Path, target: Path) -> None:
+        raise ConversionError(f"{source.name} cannot be converted to ONNX:\nunknown operator")
+
+    project.write_catalog(suffix=".tflite")
+    monkeypatch.setattr(model_folder, "convert", fail)
+
+    assert project.run() == (1, "tiny.tflite cannot be converted to ONNX:\nunknown operator\n")
+    assert listing(project.models) == []
+
+
+def test_list_says_what_is_in_place(project: Project) -> None:
+    project.run()
+    fetch_models.main(["--list", "--models", str(project.models)])
+
+    lines = project.capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["tiny", "classification", "Apache-2.0", "default", "in", "place"],
+        ["other", "classification", "Apache-2.0", "-"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ('layout = "NHWC"', 'layout = "HWC"', "tiny: input.layout: 'HWC' is not one of NCHW, NHWC.\n"),
+        ('labels = "pets"', 'labels = "pet"', "tiny: labels must be one of pets, not 'pet'.\n"),
+        (
+            '"none"',
+            '"keras"',
+            "tiny: conversion must be one of none, tflite, not 'keras'.\n",
+        ),
+        ("tiny.onnx", "tiny.tflite", "tiny: conversion 'none' takes a .onnx file, not tiny.tflite.\n"),
+        ('id = "other"', 'id = "tiny"', "The catalog has tiny twice.\n"),
+    ],
+)
+def test_what_is_wrong_in_the_catalog_is_named(project: Project, old: str, new: str, error: str) -> None:
+    path = project.root / "catalog.toml"
+    path.write_text(path.read_text().replace(old, new, 1))
+
+    assert project.run() == (1, error)
