@@ -61,6 +61,6 @@ def _run(command: list[str]) -> None:
     if process.returncode:
         words = (process.stderr or process.stdout).strip()
         raise ConversionError(
-            "The TFLite converter cannot be installed: connect to the network and run this again, or install "
-            f"the `convert` group of pyproject.toml into {ENVIRONMENT.name} yourself. The command said:\n{words}"
+            "The TFLite converter cannot be installed: connect to the network and run this again. "
+            f"{command[2]} said:\n{words}"
         )
