@@ -16,8 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 RGB_LABELS = ("red", "green", "blue")
 _DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 
-Shape = Sequence[int | str]
-
 
 def constant_graph(
     outputs: Mapping[str, NDArray[Any]],
@@ -26,16 +24,14 @@ def constant_graph(
     layout: str = "NCHW",
     dtype: str = "float32",
     name: str = "image",
-    shapes: Mapping[str, Shape] | None = None,
 ) -> onnx.ModelProto:
-    """Takes an image and gives the same arrays whatever is on it; `shapes` declares others than theirs."""
-    declared = shapes or {}
+    """Takes an image and gives the same arrays whatever is on it."""
     nodes, initializers, values = [], [], []
     for role, array in outputs.items():
         initializers.append(numpy_helper.from_array(array, f"{role}_constant"))
         nodes.append(helper.make_node("Identity", [f"{role}_constant"], [role]))
         element = helper.np_dtype_to_tensor_dtype(array.dtype)
-        values.append(helper.make_tensor_value_info(role, element, declared.get(role, array.shape)))
+        values.append(helper.make_tensor_value_info(role, element, array.shape))
     return _model(nodes, [image_input(size, layout, dtype, name)], values, initializers)
 
 
