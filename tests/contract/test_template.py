@@ -21,7 +21,7 @@ FUNCTIONS = {
     name: r["Properties"] for name, r in SAM["Resources"].items() if r["Type"] == "AWS::Serverless::Function"
 }
 LAYERS = {name: r for name, r in SAM["Resources"].items() if r["Type"] == "AWS::Serverless::LayerVersion"}
-# Section 3 of the design, and the Hugging Face routes.
+# The HTTP contract.
 PATHS = {
     "/v1/classify": "ClassificationFunction",
     "/v1/detect": "DetectionFunction",

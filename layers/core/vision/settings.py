@@ -71,7 +71,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """
     values: dict[str, Any] = {"models": _default_models(environment)}
     problems = []
-    for variable, (field, parse) in _VARIABLES.items():
+    for variable, (field, parse) in VARIABLES.items():
         text = environment.get(variable, "").strip()
         if not text:
             continue
@@ -106,7 +106,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_MODELS": ("models", _folder),
     "VISION_MODEL": ("model", str),
     "VISION_MAX_BYTES": ("max_bytes", _positive),
