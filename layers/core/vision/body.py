@@ -17,7 +17,7 @@ from vision.errors import BadRequest, InvalidParameter, TooLarge
 from vision.request import HttpCall, ImageSource, InlineImage, Request, S3Object
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
-_BOUNDARY = re.compile(r'boundary="?([^";,]{1,70})"?', re.IGNORECASE)
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
 _DISPOSITION_NAME = re.compile(r'(?:^|[;\s])name="?([^";]*)"?', re.IGNORECASE)
 _DATA_URL = re.compile(r"data:[\w.+/-]*;base64,")
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
@@ -112,7 +112,7 @@ def _read_form(call: HttpCall, max_bytes: int) -> Request:
     if not boundary:
         raise BadRequest("the form's content type names no boundary")
     data = read_bytes(call, max_bytes)
-    fields = _form_fields(data, boundary.group(1).encode())
+    fields = _form_fields(data, (boundary[1] or boundary[2]).encode())
     if "image" not in fields:
         raise BadRequest('the form has no field "image"')
     image = InlineImage(_limited(fields.pop("image"), max_bytes))

@@ -70,7 +70,7 @@ def read_message(body: str) -> tuple[Upload, ...]:
         event = json.loads(body)
         if isinstance(event, dict) and _is_upload_news(event):
             return read_uploads(event)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadRequest(f"the message is not an S3 event: {error!r}") from error
     raise BadRequest("the message is not an S3 event")
 
