@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import onnx
+import onnx
+from onnx import TensorProto, helper
 
 OPSET = 17
+# An option of TFLite_Detection_PostProcess; a model without it has the default, which is fast NMS.
+_REGULAR_NMS = b"use_regular_nms"
 
 
 def convert(source: Path, target: Path) -> None:
@@ -24,13 +26,41 @@ def convert(source: Path, target: Path) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # nothing is computed that is worth a GPU
-    import onnx  # noqa: PLC0415
     import tf2onnx  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
 
     model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
+    if _REGULAR_NMS not in source.read_bytes():
+        use_fast_nms(model.graph)
     canonicalize(model, name=source.stem)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
+
+
+def use_fast_nms(graph: onnx.GraphProto) -> None:
+    """Lets the boxes of all classes compete, each with its best class, in place.
+
+    That is what TFLite's operator does; tf2onnx puts NMS by class in its stead, which finds a dog and a
+    horse in the same place.
+    """
+    for number, nms in enumerate([node for node in graph.node if node.op_type == "NonMaxSuppression"]):
+        scores, rows = nms.input[1], nms.output[0]  # (1, classes, boxes) -> (n, 3): batch, class, box
+        at = f"fast_nms_{number}_"
+        nms.input[1], nms.output[0] = f"{at}scores", f"{at}rows"
+        for name, value in (("batch", [0]), ("box", [2]), ("both", [0, 2]), ("axis", [1])):
+            graph.initializer.append(helper.make_tensor(at + name, TensorProto.INT64, [len(value)], value))
+        columns = [f"{at}batches", f"{at}class_column", f"{at}boxes"]
+        graph.node.extend(
+            (
+                helper.make_node("ReduceMax", [scores], [f"{at}scores"], axes=[1], keepdims=1),
+                helper.make_node("ArgMax", [scores], [f"{at}classes"], axis=1, keepdims=0),
+                helper.make_node("Gather", [f"{at}rows", f"{at}both"], [f"{at}places"], axis=1),
+                helper.make_node("GatherND", [f"{at}classes", f"{at}places"], [f"{at}class_ids"]),
+                helper.make_node("Unsqueeze", [f"{at}class_ids", f"{at}axis"], [columns[1]]),
+                helper.make_node("Gather", [f"{at}rows", f"{at}batch"], [columns[0]], axis=1),
+                helper.make_node("Gather", [f"{at}rows", f"{at}box"], [columns[2]], axis=1),
+                helper.make_node("Concat", columns, [rows], axis=1),
+            )
+        )
 
 
 def canonicalize(model: onnx.ModelProto, *, name: str) -> None:

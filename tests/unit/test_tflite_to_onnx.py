@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 import fetch_models
 from model_catalog import read_catalog
-from tflite_to_onnx import canonicalize
+from tflite_to_onnx import canonicalize, use_fast_nms
 from vision.card import read_card, read_labels
 
 
@@ -65,6 +65,34 @@ def test_equal_constants_are_kept_once() -> None:
     canonicalize(model, name="model")
 
     assert [each.name for each in model.graph.initializer] == ["constant_0"]
+
+
+def test_fast_nms_keeps_one_class_a_place() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "iou"], ["rows"])],
+        "detector",
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 3, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 2, 3]),
+        ],
+        [helper.make_tensor_value_info("rows", TensorProto.INT64, ["n", 3])],
+        [
+            helper.make_tensor("most", TensorProto.INT64, [1], [3]),
+            helper.make_tensor("iou", TensorProto.FLOAT, [1], [0.6]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    boxes = np.array([[[0, 0, 1, 1], [0, 0, 1, 1], [5, 5, 6, 6]]], np.float32)
+    scores = np.array([[[0.9, 0.1, 0.2], [0.3, 0.8, 0.7]]], np.float32)
+
+    use_fast_nms(model.graph)
+    canonicalize(model, name="detector")
+
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (rows,) = session.run(["rows"], {"boxes": boxes, "scores": scores})
+    # batch, class, box: the second box, a rival of the first, is gone whatever its class
+    assert rows.tolist() == [[0, 0, 0], [0, 1, 2]]
 
 
 @pytest.mark.slow
