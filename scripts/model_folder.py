@@ -20,10 +20,10 @@ _WORKPLACE = ".building"
 
 def is_in_place(entry: Entry, folder: Path) -> bool:
     """Whether the folder holds this entry's card, its labels and the graph that the card names."""
-    graph = graph_in_place(entry, folder)
-    if graph is None or not (folder / "labels.txt").is_file():
+    if graph_in_place(entry, folder) is None or not (folder / "labels.txt").is_file():
         return False
-    return _read_card(folder) == entry.card(hash_file(graph))
+    card = _read_card(folder)
+    return card == entry.card(card["sha256"])
 
 
 def graph_in_place(entry: Entry, folder: Path) -> Path | None:

@@ -60,7 +60,8 @@ def _run(command: list[str]) -> None:
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if process.returncode:
         words = (process.stderr or process.stdout).strip()
+        version = "{}.{}".format(*sys.version_info)
         raise ConversionError(
-            "The TFLite converter cannot be installed: connect to the network and run this again. "
-            f"{command[2]} said:\n{words}"
+            "The TFLite converter cannot be installed: connect to the network and run this again, with a "
+            f"Python that TensorFlow is built for (3.11 to 3.13; this is {version}). {command[2]} said:\n{words}"
         )

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper
 
 OPSET = 17
-# An option of TFLite_Detection_PostProcess; a model without it has the default, which is fast NMS.
-_REGULAR_NMS = b"use_regular_nms"
+_POSTPROCESS = b"TFLite_Detection_PostProcess"
+_REGULAR_NMS = b"use_regular_nms"  # its option; a model that does not name it has the default, fast NMS
 
 
 def convert(source: Path, target: Path) -> None:
@@ -29,7 +29,8 @@ def convert(source: Path, target: Path) -> None:
     import tf2onnx  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
 
     model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
-    if _REGULAR_NMS not in source.read_bytes():
+    content = source.read_bytes()
+    if _POSTPROCESS in content and _REGULAR_NMS not in content:
         use_fast_nms(model.graph)
     canonicalize(model, name=source.stem)
     onnx.checker.check_model(model, full_check=True)
