@@ -6,16 +6,20 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from moto import mock_aws
+from mypy_boto3_s3 import S3Client
 from numpy.typing import NDArray
 from PIL import Image
 from tests.graphs import write_three_tasks
 
 from vision import aws
+from vision.settings import Settings
+
+REGION: Literal["eu-central-1"] = "eu-central-1"
 
 
 @pytest.fixture(scope="session")
@@ -27,22 +31,50 @@ def test_images() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def _clients() -> Iterator[None]:
+    """Clients cost 100 ms each: those made for one test serve the next, whose account is another."""
+    _forget_clients()
+    yield
+    _forget_clients()
+
+
 @pytest.fixture
-def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty AWS account in this process, and fresh clients for it."""
+def aws_account(monkeypatch: pytest.MonkeyPatch, _clients: None) -> Iterator[None]:
+    """An empty AWS account in this process."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    _forget_clients()
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
         yield
-    _forget_clients()
 
 
 @pytest.fixture(scope="session")
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model a task: `colors`, `boxes` and `channels`."""
     return write_three_tasks(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def s3(aws_account: None) -> S3Client:
+    """A client for what a test puts into the account and finds there."""
+    client: S3Client = aws._s3()
+    return client
+
+
+@pytest.fixture
+def deployment(s3: S3Client, models_folder: Path) -> Settings:
+    """A deployment in that account: the bucket `inbox`, which keeps versions, `outbox`, the table `jobs`."""
+    for bucket in ("inbox", "outbox", "foreign"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
+    aws._table("jobs").meta.client.create_table(
+        TableName="jobs",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return Settings(models=models_folder, input_bucket="inbox", results_bucket="outbox", jobs_table="jobs")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,17 @@ from typing import Any, Protocol
 from vision.errors import Forbidden, NotFound, TooLarge, Unavailable
 from vision.request import S3Object
 
-_MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"}
+# The last three: a version id that is none, a version that marks a deletion, a key of more than 1,024 bytes.
+_MISSING = {
+    "NoSuchKey",
+    "NoSuchBucket",
+    "NoSuchVersion",
+    "404",
+    "NotFound",
+    "InvalidArgument",
+    "MethodNotAllowed",
+    "KeyTooLongError",
+}
 _REFUSED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "InvalidObjectState"}
 
 
@@ -155,7 +165,9 @@ def _s3() -> Any:
     import boto3  # noqa: PLC0415  # 350 ms with a client, spent only where AWS is needed
     from botocore.config import Config  # noqa: PLC0415
 
-    return boto3.client("s3", config=Config(**_PATIENCE, signature_version="s3v4"))
+    # With "virtual" presigned forms and URLs name the region: the global host may redirect, which forms lose.
+    style = {"addressing_style": "virtual"}
+    return boto3.client("s3", config=Config(**_PATIENCE, signature_version="s3v4", s3=style))
 
 
 @cache

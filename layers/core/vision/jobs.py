@@ -26,6 +26,7 @@ from vision.params import read_parameters
 from vision.request import S3Object, Upload
 from vision.settings import Settings
 
+_ID = re.compile(r"[0-9a-f]{32}")
 _OWN_KEY = re.compile(r"uploads/[a-z]+/([0-9a-f]{32})/[^/]+")
 _LEASE_MARGIN_S = 5  # so that a claim never ends before its function does
 
@@ -108,7 +109,8 @@ class Jobs:
         Raises:
             NotFound: when there is no such job.
         """
-        row = self._table.get(wanted_id)
+        # A text that is no id would be refused by DynamoDB when it is empty or too long.
+        row = self._table.get(wanted_id) if _ID.fullmatch(wanted_id) else None
         if row is None:
             raise NotFound(f"no job {wanted_id!r:.60}")
         answer: dict[str, Any] = {
@@ -216,14 +218,15 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, A
     task = document.get("task")
     if task not in TASKS:
         raise InvalidParameter(f"task: must be one of {', '.join(TASKS)}", parameter="task")
-    filename = str(document.get("filename", "")).replace("\\", "/").rsplit("/", 1)[-1].strip()
+    given = document.get("filename")
+    filename = given.replace("\\", "/").rsplit("/", 1)[-1].strip() if isinstance(given, str) else ""
     if filename in ("", ".", "..") or not filename.isprintable() or len(filename.encode()) > 255:
         raise InvalidParameter("filename: must be a file's name of at most 255 bytes", parameter="filename")
     content_type = document.get("content_type")
     if content_type not in CONTENT_TYPES.values():
         known = ", ".join(CONTENT_TYPES.values())
         raise InvalidParameter(f"content_type: must be one of {known}", parameter="content_type")
-    parameters = document.get("parameters") or {}
+    parameters = {} if document.get("parameters") is None else document["parameters"]
     if not isinstance(parameters, dict):
         raise InvalidParameter("parameters: must be an object", parameter="parameters")
     read_parameters(str(task), parameters)
