@@ -63,5 +63,6 @@ def _run(command: list[str]) -> None:
         version = "{}.{}".format(*sys.version_info)
         raise ConversionError(
             "The TFLite converter cannot be installed: connect to the network and run this again, with a "
-            f"Python that TensorFlow is built for (3.11 to 3.13; this is {version}). {command[2]} said:\n{words}"
+            f"Python that TensorFlow is built for (3.11 to 3.13; this is {version}).\n"
+            f"{command[2]} said: {words}"
         )
