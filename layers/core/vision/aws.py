@@ -165,9 +165,9 @@ def _s3() -> Any:
     import boto3  # noqa: PLC0415  # 350 ms with a client, spent only where AWS is needed
     from botocore.config import Config  # noqa: PLC0415
 
-    # With "virtual" presigned forms and URLs name the region: the global host may redirect, which forms lose.
-    style = {"addressing_style": "virtual"}
-    return boto3.client("s3", config=Config(**_PATIENCE, signature_version="s3v4", s3=style))
+    # "virtual": presigned forms and URLs name the region. The global host may redirect, which forms lose.
+    config = Config(**_PATIENCE, signature_version="s3v4", s3={"addressing_style": "virtual"})
+    return boto3.client("s3", config=config)
 
 
 @cache
