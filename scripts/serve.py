@@ -23,19 +23,22 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from local.template import TEMPLATE
-
-MODELS = Path(__file__).resolve().parents[1] / "models"
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serves until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(description="Runs the whole service on this machine.")
     parser.add_argument(
-        "--template", type=Path, default=TEMPLATE, help="a SAM template (default: template.yaml)"
+        "--template",
+        type=Path,
+        default=REPOSITORY / "template.yaml",
+        help="a SAM template (default: template.yaml)",
     )
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until it serves; SIGINT too, because a shell starts background jobs with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "3000")
     try:
         # Before anything slow, so that a taken port is told at once.
@@ -55,7 +58,7 @@ def _run(template: Path, listener: socket.socket) -> None:
     print("Starting ...", flush=True)
     user_environment = dict(os.environ)
     _forget_aws()
-    # Here, because it takes two seconds to import.
+    # Here, because they take seconds to import: Ctrl-C and a taken port are answered before.
     from local.log import Log  # noqa: PLC0415
     from local.service import Service  # noqa: PLC0415
 
@@ -69,7 +72,7 @@ def _run(template: Path, listener: socket.socket) -> None:
     )
     failures = service.start()
     stopped = _stop_on_signals()
-    models = Path(user_environment.get("VISION_MODELS") or MODELS)
+    models = Path(user_environment.get("VISION_MODELS") or REPOSITORY / "models")
     print(
         _welcome(listener, models, service.clients.endpoint, service.stack.outputs.get("InputBucket")),
         flush=True,

@@ -96,7 +96,8 @@ class Poller:
                     QueueUrl=self._trigger.queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
                 outcome = "done"
-            self._log.done(f"{_what(message)} -> {self._trigger.function}", outcome, duration)
+            if not _is_greeting(message):
+                self._log.done(f"{_what(message)} -> {self._trigger.function}", outcome, duration)
 
     def _invoke_with(self, messages: list[MessageTypeDef]) -> tuple[frozenset[str], int]:
         """Gives the ids of the messages that failed, and after how many seconds they may come back."""
@@ -156,10 +157,14 @@ def failed_messages(answer: Any, every: frozenset[str]) -> frozenset[str]:
     return failed if failed <= every else every
 
 
+def _is_greeting(message: MessageTypeDef) -> bool:
+    """Whether it is what S3 sends once to a queue that it is told to notify."""
+    return '"s3:TestEvent"' in message["Body"]
+
+
 def _what(message: MessageTypeDef) -> str:
     """The key of the upload a message tells of, for the log."""
     try:
-        event = json.loads(message["Body"])
-        return str(event.get("Event") or unquote_plus(event["Records"][0]["s3"]["object"]["key"]))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        return unquote_plus(json.loads(message["Body"])["Records"][0]["s3"]["object"]["key"])
+    except (ValueError, LookupError, TypeError):
         return f"message {message['MessageId']}"

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # More than wait in a function's line, so that the line and not the server turns requests away.
 _HTTP_THREADS = 64
 # A function claims an upload for a little longer than it may run; see vision/jobs.py.
-_CLAIM_MARGIN_S = 10
+_CLAIM_MARGIN_S = 6
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
