@@ -20,7 +20,7 @@ test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
 	$(BIN)/mypy
 	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(TESTS)
 
-models: .venv/.local  ## fetch the default models; NAMES="squeezenet ..." fetches others, NAMES=--list lists them
+models: .venv/.local  ## fetch the default models; NAMES="SqueezeNet_fp16 ..." fetches others, NAMES=--list lists them
 	@$(BIN)/python scripts/fetch_models.py $(NAMES)
 
 bench: .venv/.local models  ## time the handler against the bare work; PHOTO=file.jpg times that photo

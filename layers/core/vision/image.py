@@ -24,6 +24,10 @@ from vision.formats import format_of
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
 Image.MAX_IMAGE_PIXELS = None
 
+# A JPEG is decoded at 1.4 times what is needed or more, so that the resampling filter and not the decoder sets
+# the sharpness: at just enough DeepLabV3 257 falls from .348 to .339 mIoU on 100 COCO photos. A 12-megapixel
+# photo for a 224-pixel classifier still takes the smallest scale.
+_OVERSAMPLING = 1.4
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -148,12 +152,12 @@ def decode(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Picture:
         UnsupportedFormat: when the colour space is none that becomes RGB.
     """
     image = photo._image  # both belong to this module
-    need = [
-        max(1, int(np.ceil(size * min(1.0, part))))
-        for size, part in zip((photo.width, photo.height), scale, strict=True)
-    ]
     if photo.format == "JPEG":
-        image.draft(None, (need[1], need[0]) if photo.orientation >= 5 else (need[0], need[1]))
+        need = (
+            int(np.ceil(photo.width * min(1.0, scale[0] * _OVERSAMPLING))),
+            int(np.ceil(photo.height * min(1.0, scale[1] * _OVERSAMPLING))),
+        )
+        image.draft(None, need[::-1] if photo.orientation >= 5 else need)
     _load(image, photo.format)
     try:
         upright = _to_rgb(image)
