@@ -18,6 +18,9 @@ from vision import errors, response
 from vision.card import parse_card
 from vision.results import Answer, Classification, Detections, Result, Segmentation
 
+# pycocotools 2.0.11 with NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 SHA256 = "0123456789abcdef" * 4
 LABELS = ("background", "cat", "dog")
 

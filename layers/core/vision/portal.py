@@ -10,12 +10,12 @@ from vision import __version__, response
 from vision.body import read_json
 from vision.card import ModelCard, card_document
 from vision.edge import last_part
-from vision.errors import NotFound
+from vision.errors import InvalidModel, NotFound
 from vision.jobs import Jobs
 from vision.models import Models
 from vision.request import HttpCall, Reply
 from vision.settings import Settings
-from vision.telemetry import Stopwatch
+from vision.telemetry import Stopwatch, logger
 
 
 class Portal:
@@ -41,8 +41,14 @@ class Portal:
         )
 
     def list_models(self, _call: HttpCall, _watch: Stopwatch) -> Reply:
-        """The cards of all models, with their labels."""
-        return response.json_reply({"models": [self._document(card) for card in self._models.cards.values()]})
+        """The cards of all models that can be served, with their labels."""
+        documents = []
+        for card in self._models.cards.values():
+            try:
+                documents.append(self._document(card))
+            except InvalidModel as error:
+                logger.warning("model left out", extra={"detail": error.detail})
+        return response.json_reply({"models": documents})
 
     def show_model(self, call: HttpCall, _watch: Stopwatch) -> Reply:
         """The card of one model, with its labels."""
