@@ -1,0 +1,38 @@
+"""The fetched models; what needs one is skipped, with the reason, where it is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vision.models import Model, Models, load_runner
+
+MODELS = Path(os.environ.get("VISION_MODELS") or Path(__file__).resolve().parents[2] / "models")
+
+
+@pytest.fixture(scope="session")
+def model_file() -> Callable[[str], Path]:
+    """Gives the ONNX file of a fetched model by id."""
+
+    def find(model_id: str) -> Path:
+        path = MODELS / model_id / "model.onnx"
+        if not path.is_file():
+            pytest.skip(f"the model {model_id} is not in {MODELS}: `make models` fetches it")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def load(model_file: Callable[[str], Path]) -> Callable[[str], Model]:
+    """Gives a fetched model by id, in a session of one thread: photos are shared out among the cores."""
+    models = Models(MODELS, "", lambda folder, card: load_runner(folder, card, 1))
+
+    def get(model_id: str) -> Model:
+        model_file(model_id)
+        return models.get(models.card(model_id))
+
+    return get
