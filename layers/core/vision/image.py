@@ -29,12 +29,7 @@ Image.MAX_IMAGE_PIXELS = None
 # photo for a 224-pixel classifier still takes the smallest scale.
 _OVERSAMPLING = 1.4
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
-FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "box": Image.Resampling.BOX,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+FILTERS = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "box", "lanczos")}
 # What Pillow's decoders are known to raise on broken files.
 _CODEC_FAULTS = (
     OSError,
