@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PORT ?= 3000
+ARCHITECTURE ?= x86_64
 BIN := .venv/bin
 CODE := layers/core/vision functions scripts tests
 
@@ -27,7 +28,7 @@ bench: .venv/.local models  ## time the handler against the bare work; PHOTO=fil
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
 build: .venv-sam/.done models  ## build what `make deploy` uploads, into .aws-sam/
-	.venv-sam/bin/sam build
+	ARCHITECTURE=$(ARCHITECTURE) .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 deploy: build  ## put the service into your AWS account; asks what it needs to know
 	.venv-sam/bin/sam deploy --guided
