@@ -40,6 +40,9 @@ class FakeStore:
             raise self.faults.pop(0)
         self.objects[bucket, key] = data
 
+    def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
+        return f"https://{bucket}.example.com/{key}?expires={expires_s}"
+
 
 class FakeRunner:
     """A function of arrays with the signature of a graph."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -410,6 +409,4 @@ def _check_result(document: dict[str, Any]) -> None:
 
 def _strict_json(text: str) -> Any:
     """JSON as the standard has it: no NaN and no Infinity."""
-    document = json.loads(text, parse_constant=lambda name: math.copysign(math.nan, len(name)))
-    assert "NaN" not in json.dumps(document)
-    return document
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

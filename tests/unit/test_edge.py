@@ -84,8 +84,9 @@ class TestRoutes:
             ("PATCH", "/v1/jobs/abc", "GET"),
             ("POST", "/v1/models", "DELETE, GET"),
             ("X" * 500, "/v1/models", "DELETE, GET"),
+            ("POST", "/v1/jobs/" + "x" * 5000, "GET"),
         ],
-        ids=["jobs", "job", "models", "long"],
+        ids=["jobs", "job", "models", "long method", "long path"],
     )
     def test_a_wrong_method_is_told_the_right_ones(self, method: str, path: str, allowed: str) -> None:
         answer = _answer(EDGE, http_event(method, path))

@@ -8,21 +8,40 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mypy_boto3_s3 import S3Client
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
-from tests.fakes import REQUEST_ID, FakeContext, http_event, multipart, s3_event, sqs_event
-from tests.graphs import channel_graph, mean_graph, write_model
+from tests.fakes import (
+    REQUEST_ID,
+    FakeContext,
+    FakeRunner,
+    FakeStore,
+    http_call,
+    http_event,
+    multipart,
+    s3_event,
+    sqs_event,
+)
+from tests.graphs import card_document, channel_graph, mean_graph, write_model
 
 from vision import service
-from vision.card import Task
-from vision.telemetry import Handler
+from vision.card import Task, parse_card
+from vision.edge import Edge
+from vision.errors import Unavailable
+from vision.models import Model
+from vision.params import Parameters
+from vision.results import Classification
+from vision.runner import Outputs, Signature
+from vision.service import InferenceService
+from vision.settings import Settings
+from vision.telemetry import Handler, Stopwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES: dict[Task, str] = {
@@ -432,6 +451,77 @@ class TestObjectsInS3:
 
         assert status == 413
         assert "mask_format" in problem["detail"]
+
+
+class TestComposition:
+    """The steps put together, with stand-ins for the two seams: the runner and the object store."""
+
+    @staticmethod
+    def _model(run: Callable[[Mapping[str, NDArray[Any]]], Outputs]) -> Model:
+        runner = FakeRunner(run, {"image": Signature("uint8", (1, 8, 8, 3))}, {})
+        return Model(parse_card(card_document()), ("red", "green", "blue"), runner)
+
+    def test_the_runner_gets_the_prepared_photo_under_the_inputs_name(self, halves: bytes) -> None:
+        seen: dict[str, NDArray[Any]] = {}
+
+        def run(tensors: Mapping[str, NDArray[Any]]) -> Outputs:
+            seen.update(tensors)
+            return {"scores": np.array([[0, 51, 255]], np.uint8)}
+
+        answer = service.predict(
+            self._model(run), halves, Parameters(), Stopwatch(), max_pixels=10_000, with_photo=True
+        )
+
+        assert list(seen) == ["image"]
+        assert seen["image"][0, 0, 0].tolist() == [200, 0, 0]
+        assert isinstance(answer.result, Classification)
+        assert answer.result.class_ids.tolist() == [2, 1, 0]
+        assert answer.result.scores == pytest.approx([1, 0.2, 0])
+        assert (answer.height, answer.width) == (40, 60)
+        assert answer.rgb.shape == (40, 60, 3)
+
+    def test_pixels_to_draw_on_are_kept_only_when_asked_for(self, halves: bytes) -> None:
+        model = self._model(lambda _tensors: {"scores": np.array([[1, 2, 3]], np.uint8)})
+
+        answer = service.predict(model, halves, Parameters(), Stopwatch(), max_pixels=10_000)
+
+        assert answer.rgb.size == 0
+
+    def _service(self, models_folder: Path, store: FakeStore) -> InferenceService:
+        settings = Settings(
+            models=models_folder, input_bucket="inbox", results_bucket="outbox", max_bytes=300
+        )
+        return InferenceService("segmentation", settings, service.open_models(settings), store)
+
+    def test_an_outage_is_a_503_over_http_and_raised_to_the_caller_of_a_plain_invocation(
+        self, models_folder: Path, halves: bytes
+    ) -> None:
+        store = FakeStore({("inbox", "a.png"): halves})
+        store.faults = [Unavailable("s3://inbox/a.png did not answer: SlowDown")] * 2
+        inference = self._service(models_folder, store)
+        handler = Edge({("POST", "/"): inference.answer}, on_plain=inference.answer_plainly)
+        document = {"s3": {"bucket": "inbox", "key": "a.png"}, "parameters": {"mask_format": "none"}}
+
+        status, problem = _call(handler, http_event(path="/", body=json.dumps(document), headers=JSON))
+        with pytest.raises(Unavailable):
+            handler(document, FakeContext())
+        answer = handler(document, FakeContext())
+
+        assert (status, problem["title"]) == (503, "Service unavailable")
+        assert {each["label"] for each in answer["segments"]} == {"red", "green"}
+
+    def test_an_answer_that_is_stored_can_be_read_for_a_while(
+        self, models_folder: Path, halves: bytes
+    ) -> None:
+        store = FakeStore()
+        inference = self._service(models_folder, store)
+
+        reply = inference.answer(http_call(halves), Stopwatch())
+
+        document = json.loads(reply.body)
+        location = document["result_location"]
+        assert document["result_url"] == f"https://outbox.example.com/{location['key']}?expires=900"
+        assert "segments" in json.loads(store.objects["outbox", location["key"]])
 
 
 class TestPlainInvocations:

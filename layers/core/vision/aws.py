@@ -44,6 +44,9 @@ class ObjectStore(Protocol):
             Forbidden, Unavailable: when it cannot be written.
         """
 
+    def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
+        """Gives a URL that reads one object for a while."""
+
 
 class S3Store:
     """Objects in S3."""

@@ -90,7 +90,7 @@ class Edge:
                 return self._routes[method, path]
         allowed = tuple(sorted(method for method, path in self._routes if path in paths))
         raise MethodNotAllowed(
-            f"{call.path} takes {', '.join(allowed)}, not {call.method:.20}", allowed=allowed
+            f"{call.path:.100} takes {', '.join(allowed)}, not {call.method:.20}", allowed=allowed
         )
 
     def _handle_messages(self, batch: QueueBatch, context: LambdaContext) -> Any:

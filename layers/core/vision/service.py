@@ -90,7 +90,7 @@ def read_outputs(outputs: Outputs, model: Model, geometry: Geometry, parameters:
 class InferenceService:
     """One task: photos in over HTTP or by plain invocation, answers out."""
 
-    def __init__(self, task: Task, settings: Settings, models: Models, store: aws.S3Store) -> None:
+    def __init__(self, task: Task, settings: Settings, models: Models, store: aws.ObjectStore) -> None:
         self._task = task
         self._settings = settings
         self._models = models
