@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -79,6 +80,8 @@ def handlers(models_folder: Path) -> Iterator[Mapping[str, Handler]]:
     aws._s3.cache_clear()
     aws._table.cache_clear()
     with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in [name for name in os.environ if name.startswith(("VISION_", "AWS_ENDPOINT"))]:
+            patch.delenv(name)
         patch.setenv("VISION_MODELS", str(models_folder))
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("VISION_JOBS_TABLE", "jobs")

@@ -106,11 +106,12 @@ class TestYolox:
         assert found.scores == pytest.approx([0.9])
 
     def test_a_score_at_the_threshold_is_kept(self, tmp_path: Path) -> None:
-        rows = yolox_rows(1, [(0, (0.5, 0.5, 0, 0, 0.5, 0.5)), (20, (0.5, 0.5, 0, 0, 0.5, 0.4))], num_rows=42)
+        scores = [(0, (0.5, 0.5)), (20, (0.5, 0.4)), (40, (0.25, 1.0))]
+        rows = yolox_rows(1, [(row, (0.5, 0.5, 0, 0, *pair)) for row, pair in scores], num_rows=42)
 
         found = _decoded(tmp_path, {"rows": rows}, self.CARD, threshold=0.25)
 
-        assert found.scores == pytest.approx([0.25])
+        assert found.scores == pytest.approx([0.25, 0.25])
 
     def test_other_classes_than_the_wanted_are_left_out(self, tmp_path: Path) -> None:
         rows = yolox_rows(2, [(0, (0.5, 0.5, 0, 0, 1.0, 0.8, 0.6))], num_rows=42)

@@ -45,9 +45,11 @@ def test_a_letterbox_at_the_top_left_pads_right_and_below() -> None:
 
 
 def test_a_letterbox_in_the_centre_pads_both_sides_alike() -> None:
-    geometry = letterbox(416, 416, photo_height=375, photo_width=500, centered=True)
+    flat = letterbox(416, 416, photo_height=375, photo_width=500, centered=True)
+    tall = letterbox(416, 416, photo_height=500, photo_width=375, centered=True)
 
-    assert geometry.target == (0, 52, 416, 364)
+    assert flat.target == (0, 52, 416, 364)
+    assert tall.target == (52, 0, 364, 416)
 
 
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1)], ids=["flat", "thin"])

@@ -114,6 +114,17 @@ def test_classes_that_win_nowhere_do_not_change_the_map(tmp_path: Path) -> None:
     assert set(result.class_ids) == {0, 2, 3, 5}
 
 
+def test_a_class_may_win_only_between_the_models_cells(tmp_path: Path) -> None:
+    # Halfway between two cells classes 0 and 1 are both at 0.5, and class 2, at 0.6 everywhere, is above.
+    logits = np.zeros((3, 8, 8), np.float32)
+    logits[0, :, :4], logits[1, :, 4:], logits[2] = 1, 1, 0.6
+
+    result = _decoded(tmp_path, {"logits": logits[None]}, Output("class-logits"), stretch(8, 8, 80, 80))
+
+    assert set(result.class_ids) == {0, 1, 2}
+    assert set(result.class_map[:, 39:41].ravel().tolist()) == {2}
+
+
 def test_half_precision_logits_are_taken(tmp_path: Path) -> None:
     logits = np.zeros((1, 2, 8, 8), np.float16)
     logits[0, 1, :, 4:] = 1
