@@ -366,6 +366,14 @@ class TestDamage:
             else:
                 assert rgb.ndim == 3
 
+    def test_a_palette_image_without_its_palette_is_refused(self, encode: Encode) -> None:
+        data = encode(_source("P")[0], "PNG")
+        start = data.index(b"PLTE") - 4
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+
+        with pytest.raises(InvalidImage):
+            _read(data[:start] + data[end:])
+
     @pytest.mark.parametrize(
         "data",
         [
