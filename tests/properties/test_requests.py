@@ -11,6 +11,8 @@ import io
 import json
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,10 @@ def _images() -> dict[str, bytes]:
         options = {} if name in ("GIF", "BMP") else {"exif": exif}
         Image.fromarray(pixels).save(stream, name, **options)
         images[name] = stream.getvalue()
+    for name, mode in (("PNG", "P"), ("PNG", "LA"), ("PNG", "I;16"), ("JPEG", "CMYK"), ("TIFF", "RGBA")):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).convert("L" if mode == "I;16" else "RGB").convert(mode).save(stream, name)
+        images[f"{name} {mode}"] = stream.getvalue()
     return images
 
 
@@ -127,6 +133,35 @@ def _broken(draw: st.DrawFn, sources: tuple[bytes, ...]) -> bytes:
     return bytes(data)
 
 
+@st.composite
+def _rebuilt_pngs(draw: st.DrawFn) -> bytes:
+    """PNGs whose chunks are changed, dropped, repeated or moved, with checksums that hold."""
+    data = IMAGES[draw(st.sampled_from([name for name in IMAGES if name.startswith("PNG")]))]
+    chunks, place = [], 8
+    while place < len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : end]))
+        place = end + 4
+    kind = st.sampled_from(
+        [name for name, _ in chunks] + [b"tRNS", b"PLTE", b"acTL", b"eXIf", b"iCCP", b"gAMA"]
+    )
+    for _ in range(draw(st.integers(1, 4))):
+        index = draw(st.integers(0, len(chunks) - 1))
+        change = draw(st.sampled_from(("drop", "edit", "insert", "move")))
+        if change == "edit":
+            chunks[index] = chunks[index][0], draw(_broken((chunks[index][1],)))
+        elif change == "insert":
+            chunks.insert(index, (draw(kind), draw(st.binary(max_size=40))))
+        elif len(chunks) > 1:
+            moved = chunks.pop(index)
+            if change == "move":
+                chunks.insert(draw(st.integers(0, len(chunks))), moved)
+    return data[:8] + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
 _text = st.text(max_size=20) | st.sampled_from(
     (
         "0",
@@ -168,6 +203,12 @@ _references = st.fixed_dictionaries(
 @_examples(2000)
 @given(path=_paths, image=_broken_images)
 def test_any_bytes_get_an_answer(handlers: Mapping[str, Handler], path: str, image: bytes) -> None:
+    _check(_call(handlers, http_event(path=path, body=image)), path)
+
+
+@_examples(600)
+@given(path=_paths, image=_rebuilt_pngs())
+def test_pngs_of_any_chunks_get_an_answer(handlers: Mapping[str, Handler], path: str, image: bytes) -> None:
     _check(_call(handlers, http_event(path=path, body=image)), path)
 
 
