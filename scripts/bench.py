@@ -1,8 +1,9 @@
 """`make bench`: what the service adds to the bare work, measured in one run on two threads.
 
-The floor is the bare sequence decode + resize + `session.run`, written here without the library. The
-handler is the real Lambda handler with an API Gateway event: base64, routing, checks, logs, metrics and JSON
-included. Runs of both alternate, so that the noise of the machine meets them alike; figures are medians.
+The floor is the bare sequence decode + resize + `session.run`, written here without the library; it is
+given the photo's bytes. The handler is the real Lambda handler, given an API Gateway event: base64, routing,
+checks, logs, metrics and JSON included. Runs of both alternate, so that the noise of the machine meets them
+alike; figures are medians.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def _floor(model: Path, *, draft: bool = True) -> Callable[[bytes], int]:
     return run
 
 
-def _handler() -> Callable[[bytes], int]:
-    """The Lambda handler, fed with what API Gateway makes of a POST."""
+def _handler() -> Callable[[dict[str, Any]], str]:
+    """The Lambda handler: an event -> the body of its reply."""
     os.environ.setdefault("VISION_MODELS", str(ROOT / "models"))
     os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(MEMORY_MB)
     sys.path.insert(0, str(ROOT / "layers" / "core"))
@@ -92,10 +93,9 @@ def _handler() -> Callable[[bytes], int]:
 
         handle = build_inference("classification")
 
-    def run(data: bytes) -> int:
-        reply = handle(_event(data), _Context())
-        predictions: list[dict[str, Any]] = json.loads(reply["body"])["predictions"]
-        return int(predictions[0]["class_id"])
+    def run(event: dict[str, Any]) -> str:
+        body: str = handle(event, _Context())["body"]
+        return body
 
     return run
 
@@ -124,20 +124,22 @@ def _event(data: bytes) -> dict[str, Any]:
 
 
 def _compare(
-    name: str, floor: Callable[[bytes], int], handler: Callable[[bytes], int], data: bytes, runs: int
+    name: str, floor: Callable[[bytes], int], handler: Callable[[dict[str, Any]], str], data: bytes, runs: int
 ) -> None:
-    times: dict[Callable[[bytes], int], list[float]] = {floor: [], handler: []}
-    answers = {}
+    event = _event(data)
+    ways: list[Callable[[], Any]] = [lambda: floor(data), lambda: handler(event)]
+    times: list[list[float]] = [[], []]
+    answers: list[Any] = [None, None]
     for number in range(runs + 5):
-        for run in (floor, handler) if number % 2 else (handler, floor):
+        for way in (0, 1) if number % 2 else (1, 0):
             with contextlib.redirect_stdout(io.StringIO()):
                 start = time.perf_counter()
-                answers[run] = run(data)
+                answers[way] = ways[way]()
                 took = time.perf_counter() - start
             if number >= 5:
-                times[run].append(took * 1000)
-    bare, ours = statistics.median(times[floor]), statistics.median(times[handler])
-    agree = "same" if answers[floor] == answers[handler] else "DIFFERENT"
+                times[way].append(took * 1000)
+    bare, ours = (statistics.median(each) for each in times)
+    agree = "same" if json.loads(answers[1])["predictions"][0]["class_id"] == answers[0] else "DIFFERENT"
     print(f"{name:34}{bare:>7.2f} ms{ours:>7.2f} ms{ours / bare:>8.2f}  {agree}")
 
 
@@ -174,7 +176,7 @@ def _peak_megabytes(photos: list[bytes]) -> int:
     for _ in range(10):
         for data in photos:
             with contextlib.redirect_stdout(io.StringIO()):
-                handler(data)
+                handler(_event(data))
     status = Path("/proc/self/status")
     if status.exists():
         # The kernel's ru_maxrss would count the parent that started this process as well.

@@ -16,7 +16,7 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
-    *("events", "body", "aws", "formats", "image", "tensor", "runner"),
+    *("events", "body", "aws", "formats", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
     *("jobs", "telemetry", "uploads", "edge", "portal", "service", "cli"),
 )
@@ -25,7 +25,7 @@ IMPORTERS = {
     "boto3": {"aws"},
     "botocore": {"aws"},
     "onnxruntime": {"runner"},
-    "PIL": {"image", "draw"},
+    "PIL": {"upright", "image", "draw"},
     "pydantic": set[str](),
     "moto": set[str](),
 }

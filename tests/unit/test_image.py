@@ -505,6 +505,19 @@ def large() -> Pixels:
     return np.stack([127 + 120 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
+def test_a_jpeg_of_many_scans_is_refused_before_any_is_decoded(encode: Encode) -> None:
+    data = encode(Image.new("RGB", (2000, 2000), "gray"), "JPEG", progressive=True)
+    last_scan = data[data.rindex(b"\xff\xda") : data.rindex(b"\xff\xd9")]
+    bomb = data[:-2] + last_scan * 5000 + data[-2:]
+
+    start = time.perf_counter()
+    with pytest.raises(TooLarge, match="scans"):
+        open_photo(bomb, max_pixels=4_000_000)
+
+    assert time.perf_counter() - start < 0.05
+    assert decode(open_photo(data, max_pixels=4_000_000)).rgb(4_000_000).shape == (2000, 2000, 3)
+
+
 class TestReducedDecoding:
     """Large JPEGs are decoded at a scale that is still enough."""
 

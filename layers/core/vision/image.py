@@ -1,4 +1,4 @@
-"""Bytes -> upright RGB pixels, and pixels -> encoded images. With drawing, the only user of Pillow.
+"""Bytes -> upright RGB pixels, and pixels -> encoded images.
 
 A photo is opened (its header read and held against the limits), then decoded at the smallest size that is
 enough, then resampled. Hostile files cost no more than their header: the format is found from the first
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import importlib
 import io
-import struct
-import zlib
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vision.errors import InvalidImage, TooLarge, UnsupportedFormat
+from vision.errors import InvalidImage, TooLarge
 from vision.formats import format_of
+from vision.upright import CODEC_FAULTS, orientation_of, to_rgb, turned
 
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
 Image.MAX_IMAGE_PIXELS = None
@@ -28,34 +26,12 @@ Image.MAX_IMAGE_PIXELS = None
 # the sharpness: at just enough, DeepLabV3 257 falls from .348 to .339 mIoU on 100 COCO photos. A 12-megapixel
 # photo for a 224-pixel classifier still takes the smallest scale.
 _OVERSAMPLING = 1.4
+# A progressive JPEG goes over all its pixels once a scan, and a scan may take 100 bytes: 4 MB of them would
+# take minutes. Encoders make about ten. The marker cannot occur within a scan, where 0xFF is followed by 0.
+MAX_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
 FILTERS = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "box", "lanczos")}
-# What Pillow's decoders are known to raise on broken files.
-_CODEC_FAULTS = (
-    OSError,
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-_ORIENTATION_TAG = 0x0112
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +81,7 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
     Raises:
         InvalidImage: when the bytes are no image, or a corrupt one.
         UnsupportedFormat: when the format is not on the list.
-        TooLarge: when the header tells of more pixels or frames than allowed.
+        TooLarge: when it has more pixels, frames or scans than allowed.
     """
     name = format_of(data)
     # Loading one plugin costs a few ms; letting Pillow look for it loads all of them, about 100 ms.
@@ -116,7 +92,7 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
         width, height = image.size
         # Counting the frames of a GIF or TIFF means a walk through the file; only the first is read.
         num_frames = 1 if name in ("GIF", "TIFF") else int(getattr(image, "n_frames", 1))
-    except _CODEC_FAULTS as error:
+    except CODEC_FAULTS as error:
         raise InvalidImage(f"the {name} image is corrupt or truncated: its header cannot be read") from error
     if width * height > max_pixels:
         raise TooLarge(
@@ -125,9 +101,11 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
         )
     if num_frames > MAX_FRAMES:
         raise TooLarge(f"the image has {num_frames:,} frames, the limit is {MAX_FRAMES:,}; send one of them")
+    if name == "JPEG" and data.count(_START_OF_SCAN) > MAX_SCANS:
+        raise TooLarge(f"the JPEG image has more than {MAX_SCANS} scans; save it again")
     if name == "PNG":
         _load(image, name)  # its EXIF may come after the pixels
-    orientation = _orientation(image, name)
+    orientation = orientation_of(image, name)
     if orientation >= 5:
         width, height = height, width
     return Photo(height, width, name, orientation, image)
@@ -155,12 +133,10 @@ def decode(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Picture:
         image.draft(None, need[::-1] if photo.orientation >= 5 else need)
     _load(image, photo.format)
     try:
-        upright = _to_rgb(image)
-    except _CODEC_FAULTS as error:
+        rgb = to_rgb(image)
+    except CODEC_FAULTS as error:
         raise InvalidImage(f"the {photo.format} image has colours that cannot be read") from error
-    if photo.orientation in _TRANSPOSITIONS:
-        upright = upright.transpose(_TRANSPOSITIONS[photo.orientation])
-    return Picture(photo.height, photo.width, upright)
+    return Picture(photo.height, photo.width, turned(rgb, photo.orientation))
 
 
 def resample(
@@ -222,39 +198,5 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
 def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
-    except _CODEC_FAULTS as error:
+    except CODEC_FAULTS as error:
         raise InvalidImage(f"the {name} image is corrupt or truncated") from error
-
-
-def _orientation(image: Image.Image, name: str) -> int:
-    """EXIF orientation 1..8; Pillow turns TIFF itself."""
-    if name == "TIFF":
-        return 1
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except _CODEC_FAULTS:
-        return 1  # damaged EXIF says nothing; the pixels may still be sound
-    return orientation if orientation in _TRANSPOSITIONS else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as RGB; transparency over white."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
-    if image.mode == "LAB":
-        raise UnsupportedFormat("the colour space LAB is not supported; save the image as RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bits(gray: NDArray[Any]) -> NDArray[np.uint8]:
-    """Gray samples of 16 bits, or floats of 0..1, as 8 bits."""
-    if np.issubdtype(gray.dtype, np.floating):
-        values = np.nan_to_num(gray.astype(np.float32))
-        return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    samples: NDArray[np.uint8] = (np.clip(gray, 0, 65535) >> 8).astype(np.uint8)
-    return samples

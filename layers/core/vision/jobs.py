@@ -123,7 +123,7 @@ class Jobs:
             "created_at": row["created_at"],
             "finished_at": row.get("finished_at"),
         }
-        if "problem" in row:
+        if row["status"] == "failed":
             answer["problem"] = json.loads(row["problem"])
         if row["status"] == "succeeded":
             location = {"bucket": row["result_bucket"], "key": row["result_key"]}
