@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,22 @@ class TestLabels:
 
         assert ids is not None
         assert ids.tolist() == [0, 2]
+
+    def test_many_names_are_looked_up_in_no_time(self, tmp_path: Path) -> None:
+        labels = tuple(f"label {number}, Etiketa {number}" for number in range(1000))
+        scores = {"scores": np.zeros((1, 1000), np.float32)}
+        write_model(tmp_path, constant_graph(scores, layout="NHWC", dtype="uint8"), labels)
+        models = _models(tmp_path)
+        model = models.get(models.card("colors"))
+        names = tuple(f"ETIKETA {number}" for number in range(1000))
+
+        start = time.perf_counter()
+        ids = model.class_ids(names)
+        seconds = time.perf_counter() - start
+
+        assert ids is not None
+        assert ids.tolist() == list(range(1000))
+        assert seconds < 0.1
 
     def test_no_names_are_no_restriction(self, models: Models) -> None:
         assert models.get(models.card("colors")).class_ids(()) is None

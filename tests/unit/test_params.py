@@ -27,6 +27,7 @@ def test_no_parameters_leave_everything_to_the_card() -> None:
         ("detection", {"iou_threshold": "1"}, Parameters(iou_threshold=1.0)),
         ("detection", {"labels": "cat, dog"}, Parameters(labels=("cat", "dog"))),
         ("detection", {"labels": ["traffic light"]}, Parameters(labels=("traffic light",))),
+        ("detection", {"labels": "cat,dog,cat"}, Parameters(labels=("cat", "dog"))),
         ("segmentation", {"mask_format": "polygon"}, Parameters(mask_format="polygon")),
         ("segmentation", {"mask_format": "none"}, Parameters(mask_format="none")),
         ("detection", {"threshold": None}, Parameters()),
@@ -84,6 +85,18 @@ def test_bad_and_unknown_values_are_refused_by_name(task: str, name: str, value:
     assert caught.value.parameter == name
     assert name in caught.value.detail
     assert len(caught.value.detail) < 300
+
+
+def test_as_many_different_labels_are_taken_as_the_limit_says() -> None:
+    names = [f"label {number}" for number in range(1001)]
+
+    taken = read_parameters("detection", {"labels": names[:1000] * 20})
+    with pytest.raises(InvalidParameter, match="at most 1,000 different labels") as caught:
+        read_parameters("detection", {"labels": names})
+
+    assert taken.labels == tuple(names[:1000])
+    assert caught.value.parameter == "labels"
+    assert len(caught.value.detail) < 200
 
 
 def test_values_nested_as_deeply_as_json_allows_are_refused_not_followed() -> None:

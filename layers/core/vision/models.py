@@ -8,8 +8,9 @@ take the others with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,9 @@ class Model:
         if not names:
             return None
         ids: set[int] = set()
+        known = _ids_by_name(self.labels)
         for name in names:
-            found = [each for each, label in enumerate(self.labels) if _is_called(label, name)]
+            found = known.get(name.casefold())
             if not found:
                 raise InvalidParameter(
                     f"labels: {self.card.id} has no label {name!r:.60}; "
@@ -208,6 +210,12 @@ def _card_in(path: Path) -> ModelCard:
     return card
 
 
-def _is_called(label: str, name: str) -> bool:
-    names = (label, *(part.strip() for part in label.split(",")))
-    return name.casefold() in (each.casefold() for each in names)
+@cache
+def _ids_by_name(labels: tuple[str, ...]) -> Mapping[str, frozenset[int]]:
+    """Class ids by each name a label goes by, casefolded; made once, for a request may ask for 1000 names."""
+    ids: dict[str, frozenset[int]] = {}
+    for class_id, label in enumerate(labels):
+        for name in (label, *(part.strip() for part in label.split(","))):
+            key = name.casefold()
+            ids[key] = ids.get(key, frozenset()) | {class_id}
+    return ids

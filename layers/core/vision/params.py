@@ -12,6 +12,7 @@ from vision.errors import InvalidParameter
 
 MASK_FORMATS = ("rle", "png", "polygon", "none")
 MAX_TOP_K = 1000
+MAX_LABELS = 1000  # as many as the largest model of the catalog has
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Parameters:
         top_k: how many classes to give, 1..1000.
         threshold: lowest score to give, 0..1.
         iou_threshold: overlap above which the weaker of two boxes of a class is dropped, 0..1.
-        labels: the only labels to give.
+        labels: the only labels to give, each once, at most 1000.
         mask_format: how masks are written: `rle`, `png`, `polygon` or `none`.
     """
 
@@ -115,7 +116,10 @@ def _names(value: object) -> tuple[str, ...]:
     names = [name.strip() for name in names]
     if not all(names):
         raise ValueError("must be labels separated by commas, none empty")
-    return tuple(names)
+    different = tuple(dict.fromkeys(names))
+    if len(different) > MAX_LABELS:
+        raise ValueError(f"must be at most {MAX_LABELS:,} different labels")
+    return different
 
 
 def _mask_format(value: object) -> str:
