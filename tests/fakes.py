@@ -35,10 +35,11 @@ class FakeStore:
             raise TooLarge("too large")
         return data
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:  # noqa: ARG002  # as S3 has it
+    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002  # as S3 has it
         if self.faults:
             raise self.faults.pop(0)
         self.objects[bucket, key] = data
+        return "etag"
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
         return f"https://{bucket}.example.com/{key}?expires={expires_s}"

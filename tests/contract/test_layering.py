@@ -18,7 +18,7 @@ ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
     *("events", "body", "aws", "formats", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
-    *("jobs", "telemetry", "uploads", "edge", "portal", "service", "cli"),
+    *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "edge", "portal", "service", "cli"),
 )
 # Who may import a package.
 IMPORTERS = {

@@ -23,8 +23,8 @@ from tests.reference.sessions import on_all_cores
 
 from vision.models import Model
 from vision.params import Parameters
+from vision.pipeline import predict
 from vision.results import Classification
-from vision.service import predict
 from vision.telemetry import Stopwatch
 
 pytestmark = pytest.mark.pretrained

@@ -17,8 +17,8 @@ from tests.reference.sessions import on_all_cores
 from vision.image import decode, open_photo
 from vision.models import Model
 from vision.params import Parameters
+from vision.pipeline import predict
 from vision.results import Detections
-from vision.service import predict
 from vision.telemetry import Stopwatch
 from vision.tensor import plan, prepare
 

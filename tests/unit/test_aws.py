@@ -108,8 +108,25 @@ class TestS3Store:
 
         with pytest.raises(expected, match=r"s3://inbox/a\.jpg"):
             S3Store().get(S3Object("inbox", "a.jpg"), 10)
-        with pytest.raises(expected):
-            S3Store().put("inbox", "a.jpg", b"", "x/y")
+
+    @pytest.mark.parametrize("code", ["NoSuchBucket", "AccessDenied", "SlowDown", "KMS.DisabledException"])
+    def test_a_result_that_cannot_be_written_is_worth_a_retry(
+        self, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        monkeypatch.setattr(aws, "_s3", lambda: FailingClient(_client_error(code)))
+
+        with pytest.raises(Unavailable, match=r"s3://outbox/a\.json"):
+            S3Store().put("outbox", "a.json", b"", "x/y")
+
+    def test_an_object_that_was_replaced_is_not_found_by_its_old_etag(self) -> None:
+        etag = S3Store().put("inbox", "a.jpg", b"one", "x/y")
+        found = S3Store().get(S3Object("inbox", "a.jpg", etag=etag), 10)
+
+        S3Store().put("inbox", "a.jpg", b"two", "x/y")
+
+        assert found == b"one"
+        with pytest.raises(NotFound):
+            S3Store().get(S3Object("inbox", "a.jpg", etag=etag), 10)
 
     def test_a_presigned_upload_is_bound_in_key_type_and_size(self) -> None:
         form = S3Store().presign_post(

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from tests.fakes import REQUEST_ID, FakeContext, eventbridge_event, http_event, s3_event, sqs_event
 
 from vision.edge import Edge, last_part
@@ -226,6 +227,16 @@ class TestUploads:
 
         assert edge(sqs_event(s3_event("in", "good.jpg")), FakeContext()) == {"batchItemFailures": []}
 
+    def test_an_upload_knows_how_often_its_event_was_delivered(self) -> None:
+        counts: list[int] = []
+        edge = Edge({}, on_upload=lambda upload, _context: counts.append(upload.receive_count))
+        event = sqs_event(s3_event("in", "good.jpg"))
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "4"
+
+        edge(event, FakeContext())
+
+        assert counts == [4]
+
     def test_s3s_test_event_is_nothing_to_do(self) -> None:
         seen: list[str] = []
         test_event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "in"}
@@ -241,9 +252,12 @@ class TestUploads:
 
 class TestPlainCalls:
     def test_the_document_is_answered_as_it_is(self) -> None:
-        edge = Edge({}, on_plain=lambda document: {"got": document})
+        def answer(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+            return {"got": document, "id": context.aws_request_id}
 
-        assert edge({"image": "aGk="}, FakeContext()) == {"got": {"image": "aGk="}}
+        edge = Edge({}, on_plain=answer)
+
+        assert edge({"image": "aGk="}, FakeContext("id")) == {"got": {"image": "aGk="}, "id": "id"}
 
     def test_a_function_without_plain_calls_refuses_them(self) -> None:
         with pytest.raises(BadRequest):

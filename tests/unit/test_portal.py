@@ -73,6 +73,9 @@ class TestPortal:
     def test_an_unknown_model_is_not_found(self, portal: Handler, name: str) -> None:
         assert _call(portal, "GET", f"/v1/models/{name}")[0] == 404
 
+    def test_head_is_answered_where_get_is(self, portal: Handler) -> None:
+        assert portal(http_event("HEAD", "/health"), FakeContext())["statusCode"] == 200
+
     def test_a_wrong_method_is_told_the_right_one(self, portal: Handler) -> None:
         answer = portal(http_event("POST", "/v1/models"), FakeContext())
 

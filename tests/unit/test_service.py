@@ -34,12 +34,13 @@ from tests.graphs import card_document, channel_graph, mean_graph, write_model
 from vision import service
 from vision.card import Task, parse_card
 from vision.edge import Edge
-from vision.errors import Unavailable
+from vision.errors import InvalidSettings, Unavailable
+from vision.inference import InferenceService
 from vision.models import Model
 from vision.params import Parameters
+from vision.pipeline import predict
 from vision.results import Classification
 from vision.runner import Outputs, Signature
-from vision.service import InferenceService
 from vision.settings import Settings
 from vision.telemetry import Handler, Stopwatch
 
@@ -87,6 +88,12 @@ def _call(handler: Handler, event: dict[str, Any]) -> tuple[int, Any]:
 
 def _document(image: bytes, **members: Any) -> str:
     return json.dumps({"image": base64.b64encode(image).decode(), **members})
+
+
+def _flat_webp(side: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGBA", (side, side), (1, 2, 3, 4)).save(stream, "WEBP", lossless=True)
+    return stream.getvalue()
 
 
 JSON = {"content-type": "application/json"}
@@ -161,6 +168,10 @@ class TestClassification:
 
         assert _call(handler, http_event(body=halves))[1]["model"] == "two"
         assert _call(handler, http_event(body=halves, query={"model": "one"}))[1]["model"] == "one"
+
+    def test_a_model_in_the_settings_that_is_not_there_is_told_at_once(self, build: Build) -> None:
+        with pytest.raises(InvalidSettings, match="VISION_MODEL='typo'"):
+            build("classification", VISION_MODEL="typo")
 
 
 class TestDetection:
@@ -339,6 +350,38 @@ class TestRefusals:
 
         assert (status, problem["parameter"]) == (400, "labels")
 
+    def test_an_image_that_needs_more_memory_than_the_function_has_is_refused_and_kills_nothing(
+        self, models_folder: Path, tmp_path: Path
+    ) -> None:
+        event = http_event(body=_flat_webp(9000))
+        (tmp_path / "event.json").write_text(json.dumps(event))
+        script = """
+import json, sys
+from tests.fakes import FakeContext
+from vision.service import build_inference
+handler = build_inference("classification")
+event = json.load(open(sys.argv[1]))
+print("ANSWER", json.dumps(handler(event, FakeContext())))
+"""
+        variables = {
+            "VISION_MODELS": str(models_folder),
+            "VISION_MAX_PIXELS": "100000000",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+
+        ended = subprocess.run(
+            [sys.executable, "-c", script, tmp_path / "event.json"],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert ended.returncode == 0, ended.stderr
+        answer = json.loads(ended.stdout.rpartition("ANSWER")[2])
+        assert answer["statusCode"] in (400, 413)
+
     def test_too_many_pixels_are_refused(self, build: Build, halves: bytes) -> None:
         handler = build("classification", VISION_MAX_PIXELS="2399")
 
@@ -468,7 +511,7 @@ class TestComposition:
             seen.update(tensors)
             return {"scores": np.array([[0, 51, 255]], np.uint8)}
 
-        answer = service.predict(
+        answer = predict(
             self._model(run), halves, Parameters(), Stopwatch(), max_pixels=10_000, with_photo=True
         )
 
@@ -483,7 +526,7 @@ class TestComposition:
     def test_pixels_to_draw_on_are_kept_only_when_asked_for(self, halves: bytes) -> None:
         model = self._model(lambda _tensors: {"scores": np.array([[1, 2, 3]], np.uint8)})
 
-        answer = service.predict(model, halves, Parameters(), Stopwatch(), max_pixels=10_000)
+        answer = predict(model, halves, Parameters(), Stopwatch(), max_pixels=10_000)
 
         assert answer.rgb.size == 0
 

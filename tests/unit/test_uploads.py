@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -10,18 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 from numpy.typing import NDArray
 from PIL import Image
 from tests.fakes import FakeContext
 
+from vision import aws
 from vision.aws import S3Store, Table
 from vision.card import Task
+from vision.claims import Claims, job_id
 from vision.errors import Unavailable
-from vision.jobs import Jobs, job_id
+from vision.inference import InferenceService
+from vision.jobs import Jobs
 from vision.models import Models
 from vision.request import S3Object, Upload
-from vision.service import InferenceService, open_models
+from vision.service import open_models
 from vision.settings import Settings
 from vision.uploads import Uploads
 
@@ -44,10 +49,10 @@ class FaultyStore(S3Store):
         self.num_reads += 1
         return data
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         if self.write_faults:
             raise self.write_faults.pop(0)
-        super().put(bucket, key, data, content_type)
+        return super().put(bucket, key, data, content_type)
 
 
 class Desk:
@@ -56,24 +61,25 @@ class Desk:
     def __init__(self, settings: Settings, s3: S3Client, task: Task = "detection", model: str = "") -> None:
         self.store = FaultyStore()
         self.jobs = Jobs(settings, self.store, Table("jobs"))
+        self.claims = Claims(settings, Table("jobs"))
         self._s3 = s3
         models: Models = open_models(
             Settings(models=settings.models, model=model, input_bucket="inbox", results_bucket="outbox")
         )
         service = InferenceService(task, settings, models, self.store)
         self._uploads = Uploads(
-            task, settings, models=models, store=self.store, jobs=self.jobs, predict=service.predict
+            task, settings, models=models, store=self.store, claims=self.claims, predict=service.predict
         )
 
     def put(self, data: bytes, key: str = KEY) -> S3Object:
         answer = self._s3.put_object(Bucket="inbox", Key=key, Body=data)
         return S3Object("inbox", key, answer["VersionId"], answer["ETag"].strip('"'))
 
-    def deliver(self, source: S3Object) -> None:
-        self._uploads.handle(Upload(source), FakeContext())
+    def deliver(self, source: S3Object, receive_count: int = 1) -> None:
+        self._uploads.handle(Upload(source, receive_count), FakeContext())
 
     def row(self, source: S3Object) -> dict[str, Any]:
-        return self.jobs.describe(job_id(source))
+        return self.jobs.describe(job_id(source), datetime.now(UTC))
 
     def results(self) -> list[str]:
         listing = self._s3.list_objects_v2(Bucket="outbox")
@@ -136,8 +142,7 @@ def test_an_event_delivered_three_times_is_handled_once(desk: Desk, jpeg: bytes)
 
 def test_while_one_handles_it_another_delivery_waits(desk: Desk, jpeg: bytes) -> None:
     source = desk.put(jpeg)
-    job = desk.jobs.find(Upload(source), "somebody else")
-    desk.jobs.claim(job, "detection", "boxes", datetime.now(UTC), 30)
+    desk.claims.begin(source, "detection", "boxes", now=datetime.now(UTC), seconds=30)
 
     with pytest.raises(Unavailable):
         desk.deliver(source)
@@ -148,8 +153,7 @@ def test_while_one_handles_it_another_delivery_waits(desk: Desk, jpeg: bytes) ->
 
 def test_when_the_first_died_a_later_delivery_takes_over(desk: Desk, jpeg: bytes) -> None:
     source = desk.put(jpeg)
-    job = desk.jobs.find(Upload(source), "died")
-    desk.jobs.claim(job, "detection", "boxes", datetime.now(UTC) - timedelta(minutes=5), 30)
+    desk.claims.begin(source, "detection", "boxes", now=datetime.now(UTC) - timedelta(minutes=5), seconds=30)
 
     desk.deliver(source)
 
@@ -211,7 +215,70 @@ def test_an_unforeseen_fault_leaves_the_job_to_a_later_delivery(desk: Desk, jpeg
     with pytest.raises(KeyError):
         desk.deliver(source)
 
-    assert desk.row(source)["status"] in ("running", "queued")
+    assert desk.row(source)["status"] == "queued"
+    desk.deliver(source)
+    assert desk.row(source)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("fault", [Unavailable("SlowDown"), KeyError("a bug")], ids=["passing", "unforeseen"])
+def test_a_fault_that_lasts_until_the_last_delivery_fails_the_job(
+    deployment: Settings, s3: S3Client, jpeg: bytes, fault: Exception
+) -> None:
+    desk = Desk(dataclasses.replace(deployment, max_receives=3), s3)
+    source = desk.put(jpeg)
+    desk.store.write_faults += [fault] * 3
+
+    statuses = []
+    for receive_count in (1, 2, 3):
+        with pytest.raises(type(fault)):
+            desk.deliver(source, receive_count)
+        statuses.append(desk.row(source)["status"])
+    problem = desk.row(source)["problem"]
+    desk.deliver(source)  # the dead letter is sent back
+
+    assert statuses == ["queued", "queued", "failed"]
+    assert problem["status"] >= 500
+    assert "a bug" not in json.dumps(problem)
+    assert desk.row(source)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("operation", ["GetObject", "PutObject"])
+def test_a_permission_that_we_lack_is_not_the_uploads_fault(
+    desk: Desk, jpeg: bytes, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = desk.put(jpeg)
+    answer = aws._s3()._make_api_call
+
+    def refuse(name: str, arguments: dict[str, Any]) -> Any:
+        if name == operation:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, name)
+        return answer(name, arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aws._s3(), "_make_api_call", refuse)
+        with pytest.raises(Unavailable):
+            desk.deliver(source)
+
+    assert desk.row(source)["status"] == "queued"
+    desk.deliver(source)
+    assert desk.row(source)["status"] == "succeeded"
+
+
+def test_a_form_used_twice_makes_two_jobs_with_their_own_answers(
+    desk: Desk, encode: Callable[..., bytes], photo: NDArray[np.uint8]
+) -> None:
+    wanted = {"task": "detection", "filename": "a.jpg", "content_type": "image/jpeg"}
+    key = desk.jobs.create(wanted, JOB_ID, datetime.now(UTC))["key"]
+    first = desk.put(encode(photo, "JPEG"), key)
+    desk.deliver(first)
+    second = desk.put(encode(photo[:20], "JPEG"), key)
+    desk.deliver(second)
+
+    assert desk.row(second)["result"]["image"] == {"width": 60, "height": 20}
+    one = desk.jobs.describe(JOB_ID, datetime.now(UTC))
+    assert one["status"] == "succeeded"
+    assert "result" not in one  # the second answer lies at the same place
+    assert one["result_location"] == desk.row(second)["result_location"]
 
 
 def test_an_object_that_was_overwritten_is_handled_again(
@@ -252,7 +319,7 @@ def test_the_parameters_sent_with_the_job_are_used(desk: Desk, jpeg: bytes) -> N
 
     desk.deliver(source)
 
-    row = desk.jobs.describe(JOB_ID)
+    row = desk.jobs.describe(JOB_ID, datetime.now(UTC))
     assert row["status"] == "succeeded"
     assert row["parameters"] == {"labels": "dog", "model": "boxes"}
     assert {each["label"] for each in row["result"]["predictions"]} == {"dog"}
@@ -274,7 +341,7 @@ def test_parameters_that_turn_out_wrong_fail_the_job(
 
     desk.deliver(desk.put(jpeg, key))
 
-    row = desk.jobs.describe(JOB_ID)
+    row = desk.jobs.describe(JOB_ID, datetime.now(UTC))
     assert row["status"] == "failed"
     assert row["problem"]["status"] == status
 

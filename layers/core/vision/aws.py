@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from vision.errors import Forbidden, NotFound, TooLarge, Unavailable
 from vision.request import S3Object
 
-# The last three: a version id that is none, a version that marks a deletion, a key of more than 1,024 bytes.
+# The last four: a version id that is none, a version that marks a deletion, a key of more than 1,024 bytes,
+# an object that was replaced since.
 _MISSING = {
     "NoSuchKey",
     "NoSuchBucket",
@@ -23,6 +24,7 @@ _MISSING = {
     "InvalidArgument",
     "MethodNotAllowed",
     "KeyTooLongError",
+    "PreconditionFailed",
 }
 _REFUSED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "InvalidObjectState"}
 
@@ -37,11 +39,11 @@ class ObjectStore(Protocol):
             NotFound, Forbidden, TooLarge, Unavailable: when it cannot be had.
         """
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
-        """Writes an object.
+    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+        """Writes an object, gives its etag.
 
         Raises:
-            Forbidden, Unavailable: when it cannot be written.
+            Unavailable: when it cannot be written.
         """
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
@@ -52,9 +54,14 @@ class S3Store:
     """Objects in S3."""
 
     def get(self, source: S3Object, max_bytes: int) -> bytes:
-        """Gives an object's bytes; its size is checked before they are read."""
+        """Gives an object's bytes; its size is checked before they are read.
+
+        Without a version, an etag that is given must still be the object's.
+        """
         version = {"VersionId": source.version_id} if source.version_id else {}
-        where = f"s3://{source.bucket}/{source.key}"
+        if source.etag and not version:
+            version = {"IfMatch": source.etag}
+        where = _place(source.bucket, source.key)
         with _translated(where):
             found = _s3().get_object(Bucket=source.bucket, Key=source.key, **version)
             if found["ContentLength"] > max_bytes:
@@ -63,14 +70,20 @@ class S3Store:
             data: bytes = found["Body"].read()
         return data
 
-    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
-        """Writes an object."""
-        with _translated(f"s3://{bucket}/{key}"):
-            _s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
+        """Writes an object, gives its etag."""
+        try:
+            with _translated(_place(bucket, key)):
+                answer = _s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
+        except (Forbidden, NotFound) as error:
+            # Where results go is the deployment's doing, not the caller's: once mended, a retry succeeds.
+            raise Unavailable(f"a result cannot be written: {error.detail}") from error
+        etag: str = answer["ETag"].strip('"')
+        return etag
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
         """Gives a URL that reads one object for a while."""
-        with _translated(f"s3://{bucket}/{key}"):
+        with _translated(_place(bucket, key)):
             url: str = _s3().generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires_s
             )
@@ -80,7 +93,7 @@ class S3Store:
         self, bucket: str, key: str, *, content_type: str, max_bytes: int, expires_s: int
     ) -> dict[str, Any]:
         """Gives `url` and `fields` of a form that uploads one object of that type and of 1..max_bytes."""
-        with _translated(f"s3://{bucket}/{key}"):
+        with _translated(_place(bucket, key)):
             form: dict[str, Any] = _s3().generate_presigned_post(
                 bucket,
                 key,
@@ -155,11 +168,11 @@ def _names_in(condition: str) -> set[str]:
     return {word[1:] for word in words if word.startswith("#")}
 
 
-# A function has seconds, not the minute that boto3 waits by default.
+# A function has seconds, not the minute that boto3 waits by default: the shortest runs for ten.
 _PATIENCE: dict[str, Any] = {
     "connect_timeout": 2,
-    "read_timeout": 10,
-    "retries": {"mode": "standard", "total_max_attempts": 3},
+    "read_timeout": 3,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
 }
 
 
@@ -179,6 +192,10 @@ def _table(name: str) -> Any:
     from botocore.config import Config  # noqa: PLC0415
 
     return boto3.resource("dynamodb", config=Config(**_PATIENCE)).Table(name)
+
+
+def _place(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key:.200}"
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from vision.errors import BadRequest, VisionError
 from vision.image import encode
 from vision.models import Model
 from vision.params import TABLE, Parameters, read_parameters
+from vision.pipeline import predict
 from vision.response import document, to_json
 from vision.results import Answer
-from vision.service import open_models, predict
+from vision.service import open_models
 from vision.settings import Settings, read_settings
 from vision.telemetry import Stopwatch
 

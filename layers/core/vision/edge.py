@@ -7,6 +7,7 @@ whoever handles it; what escapes from there is to be retried. This is the only `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pybase64
@@ -20,7 +21,7 @@ from vision.telemetry import Stopwatch, count_failure, logger
 
 Route = Callable[[HttpCall, Stopwatch], Reply]
 OnUpload = Callable[[Upload, LambdaContext], None]
-OnPlain = Callable[[dict[str, Any]], dict[str, Any]]
+OnPlain = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
 class Edge:
@@ -58,7 +59,7 @@ class Edge:
             for upload in what.uploads:
                 self._handle_upload(upload, context)
             return None
-        return self._answer_plainly(what)
+        return self._answer_plainly(what, context)
 
     def _answer(self, call: HttpCall) -> Reply:
         watch = Stopwatch()
@@ -71,7 +72,13 @@ class Edge:
             reply = _failed(call, VisionError("unforeseen error"))
         logger.info(
             "answered",
-            extra={"method": call.method, "path": call.path, "status": reply.status, "ms": watch.stages},
+            extra={
+                "method": call.method,
+                "path": call.path,
+                "status": reply.status,
+                **watch.facts,
+                "ms": watch.stages,
+            },
         )
         headers = {
             "Content-Type": reply.content_type,
@@ -85,8 +92,9 @@ class Edge:
         paths = {path: method for method, path in self._routes if _matches(path, call.path)}
         if not paths:
             raise NotFound(f"no route {call.path!r:.100}")
+        wanted = "GET" if call.method == "HEAD" else call.method  # the server leaves out the body
         for method, path in self._routes:
-            if method == call.method and path in paths:
+            if method == wanted and path in paths:
                 return self._routes[method, path]
         allowed = tuple(sorted(method for method, path in self._routes if path in paths))
         raise MethodNotAllowed(
@@ -103,8 +111,9 @@ class Edge:
         from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord  # noqa: PLC0415
 
         def handle(record: SQSRecord) -> None:
+            receive_count = int(record.attributes.approximate_receive_count)
             for upload in read_message(record.body):
-                self._handle_upload(upload, context)
+                self._handle_upload(replace(upload, receive_count=receive_count), context)
 
         processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
         return process_partial_response(batch.event, handle, processor, context)
@@ -122,10 +131,10 @@ class Edge:
             logger.exception("unforeseen error", extra={"key": upload.source.key})
             raise
 
-    def _answer_plainly(self, call: PlainCall) -> dict[str, Any]:
+    def _answer_plainly(self, call: PlainCall, context: LambdaContext) -> dict[str, Any]:
         if self._on_plain is None:
             raise BadRequest("this function takes HTTP requests")
-        return self._on_plain(call.document)
+        return self._on_plain(call.document, context)
 
 
 def _matches(template: str, path: str) -> bool:

@@ -75,7 +75,7 @@ class JobDesk:
     def show(self, call: HttpCall, _watch: Stopwatch) -> Reply:
         """What has become of a job."""
         self._require_table()
-        return response.json_reply(self._jobs.describe(last_part(call)))
+        return response.json_reply(self._jobs.describe(last_part(call), datetime.now(UTC)))
 
     def _require_table(self) -> None:
         if not (self._settings.jobs_table and self._settings.input_bucket):

@@ -58,10 +58,10 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An object that was created in the input bucket; `message_id` where a queue carried the news."""
+    """An object that was created in the input bucket; the n-th time that this is told."""
 
     source: S3Object
-    message_id: str = ""
+    receive_count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Settings:
         allowed_buckets: further buckets that requests may refer to.
         upload_expiry_s: how long a presigned upload may be used, in seconds.
         job_ttl_days: how long the row of a job is kept, in days.
+        max_receives: how often an event is delivered before it is dead-lettered; 0: not known.
         memory_mb: memory of the function in MB; 0: not on Lambda, all cores are used.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     allowed_buckets: tuple[str, ...] = ()
     upload_expiry_s: int = 900
     job_ttl_days: int = 30
+    max_receives: int = 0
     memory_mb: int = 0
 
     @property
@@ -119,5 +121,6 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
     "VISION_UPLOAD_EXPIRY_S": ("upload_expiry_s", _positive),
     "VISION_JOB_TTL_DAYS": ("job_ttl_days", _positive),
+    "VISION_MAX_RECEIVES": ("max_receives", _positive),
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ("memory_mb", _positive),
 }

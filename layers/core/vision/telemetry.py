@@ -32,11 +32,13 @@ class Stopwatch:
 
     Attributes:
         stages: milliseconds by name, in the order they began.
+        facts: what else the log line of the request says, such as the model.
     """
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self.stages: dict[str, float] = {}
+        self.facts: dict[str, object] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

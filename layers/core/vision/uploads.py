@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -11,8 +10,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from vision import response
 from vision.aws import ObjectStore
 from vision.card import Task
+from vision.claims import Claims, Job
+from vision.draw import overlay
 from vision.errors import VisionError
-from vision.jobs import Job, Jobs
+from vision.image import encode
 from vision.models import Models
 from vision.params import Parameters, read_parameters
 from vision.request import Request, S3Object, Upload
@@ -46,14 +47,15 @@ class Uploads:
         *,
         models: Models,
         store: ObjectStore,
-        jobs: Jobs,
+        claims: Claims,
         predict: Predict,
     ) -> None:
         self._task = task
         self._results_bucket = settings.results_bucket
+        self._max_receives = settings.max_receives
         self._models = models
         self._store = store
-        self._jobs = jobs
+        self._claims = claims
         self._predict = predict
 
     def handle(self, upload: Upload, context: LambdaContext) -> None:
@@ -64,25 +66,40 @@ class Uploads:
         """
         if upload.source.bucket == self._results_bucket:
             return  # a trigger on our own results would never end
-        job = self._jobs.find(upload, token=str(uuid.uuid4()))
-        model = job.parameters.get("model") or self._models.choose(self._task, None).id
+        default_model = self._models.choose(self._task, None).id
         seconds = context.get_remaining_time_in_millis() / 1000
-        if not self._jobs.claim(job, self._task, str(model), datetime.now(UTC), seconds):
-            logger.info("upload was handled before", extra={"job": job.id})
+        now = datetime.now(UTC)
+        job = self._claims.begin(upload.source, self._task, default_model, now=now, seconds=seconds)
+        if job is None:
+            logger.info("upload was handled before", extra={"key": upload.source.key})
             return
+        outcome: S3Object | VisionError = VisionError("unforeseen error")
         try:
-            location = self._store_result(job)
+            outcome = self._store_result(job)
         except VisionError as error:
-            problem = response.problem(error, context.aws_request_id)
+            outcome = error
             if error.is_retryable:
-                self._jobs.release(job, problem)
                 raise
-            count_failure(error.kind)
-            logger.info("upload failed", extra={"job": job.id, "detail": error.detail})
-            self._jobs.fail(job, problem, datetime.now(UTC))
+        finally:
+            # Also after an error that nobody foresaw, which goes on to the edge.
+            is_last = upload.receive_count >= self._max_receives > 0
+            self._end(job, outcome, context.aws_request_id, is_last=is_last)
+
+    def _end(self, job: Job, outcome: S3Object | VisionError, request_id: str, *, is_last: bool) -> None:
+        now = datetime.now(UTC)
+        if isinstance(outcome, S3Object):
+            self._claims.succeed(job, outcome, now)
+            logger.info("upload answered", extra={"job": job.id, "model": job.model})
             return
-        self._jobs.succeed(job, location, datetime.now(UTC))
-        logger.info("upload answered", extra={"job": job.id})
+        problem = response.problem(outcome, request_id)
+        if outcome.is_retryable and not is_last:
+            self._claims.release(job)
+            return
+        # After the last delivery nobody tries again by himself, but the dead letters may be sent back.
+        self._claims.fail(job, problem, now, may_retry=outcome.is_retryable)
+        if not outcome.is_retryable:
+            count_failure(outcome.kind)
+        logger.info("upload failed", extra={"job": job.id, "detail": outcome.detail})
 
     def _store_result(self, job: Job) -> S3Object:
         parameters = read_parameters(self._task, job.parameters)
@@ -90,10 +107,9 @@ class Uploads:
         answer = self._predict(
             Request(job.source), parameters, Stopwatch(), with_photo=is_drawn, is_upload=True
         )
-        bucket, stem = self._results_bucket, f"results/{self._task}/{job.source.key}"
+        bucket, name = self._results_bucket, f"results/{self._task}/{job.source.key}"
         if is_drawn:
-            drawn = response.picture(answer, "image/png").body
-            self._store.put(bucket, f"{stem}.png", bytes(drawn), "image/png")  # type: ignore[arg-type]
-        result = response.to_json(response.document(answer, parameters.mask_format))
-        self._store.put(bucket, f"{stem}.json", result.encode(), "application/json")
-        return S3Object(bucket, f"{stem}.json")
+            self._store.put(bucket, f"{name}.png", encode(overlay(answer), "image/png"), "image/png")
+        result = response.to_json(response.document(answer, parameters.mask_format)).encode()
+        etag = self._store.put(bucket, f"{name}.json", result, "application/json")
+        return S3Object(bucket, f"{name}.json", etag=etag)

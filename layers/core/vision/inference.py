@@ -1,0 +1,140 @@
+"""One task over HTTP and by plain invocation: a request -> its answer, held against every limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from vision import body, response
+from vision.aws import ObjectStore
+from vision.card import Task
+from vision.errors import Forbidden, InvalidModel, NotFound, TooLarge, Unavailable, VisionError
+from vision.models import Models
+from vision.params import Parameters, read_hf_parameters, read_parameters
+from vision.pipeline import predict
+from vision.request import HttpCall, InlineImage, Reply, Request, S3Object
+from vision.results import Answer
+from vision.settings import Settings
+from vision.telemetry import Stopwatch, count_failure, count_image, logger
+
+
+class InferenceService:
+    """One task: photos in over HTTP or by plain invocation, answers out."""
+
+    def __init__(self, task: Task, settings: Settings, models: Models, store: ObjectStore) -> None:
+        self._task = task
+        self._settings = settings
+        self._models = models
+        self._store = store
+
+    def warm(self) -> None:
+        """Loads the default model while the function starts, so that the first request need not."""
+        try:
+            self._models.get(self._models.choose(self._task, None))
+        except (NotFound, InvalidModel) as error:
+            logger.warning("no default model", extra={"detail": error.detail})
+
+    def answer(self, call: HttpCall, watch: Stopwatch) -> Reply:
+        """Answers a call to a `/v1` route."""
+        request = body.read_request(call, self._settings.max_bytes)
+        parameters = read_parameters(self._task, request.parameters)
+        content_type = response.preferred_type(call.headers.get("accept", ""))
+        is_picture = content_type.startswith("image/") and self._task != "classification"
+        answer = self.predict(request, parameters, watch, with_photo=is_picture)
+        if is_picture:
+            return self._bounded(response.picture(answer, content_type), answer, call.request_id)
+        reply = response.json_reply(response.document(answer, parameters.mask_format))
+        return self._bounded(reply, answer, call.request_id)
+
+    def answer_hf(self, call: HttpCall, watch: Stopwatch) -> Reply:
+        """Answers a call that speaks the Hugging Face Inference API."""
+        request = body.read_hf_request(call, self._settings.max_bytes)
+        parameters = read_hf_parameters(self._task, request.parameters)
+        answer = self.predict(request, parameters, watch)
+        reply = response.json_reply(response.hf_document(answer))
+        self._check_size(reply)  # its clients know nothing of answers by location
+        return reply
+
+    def answer_plainly(self, document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answers a plain invocation with the same object as over HTTP, or with the problem.
+
+        Raises:
+            VisionError: what may pass, for the caller to retry.
+        """
+        watch = Stopwatch()
+        try:
+            request = body.read_document(document, self._settings.max_upload_bytes)
+            parameters = read_parameters(self._task, request.parameters)
+            answer = self.predict(request, parameters, watch)
+            found = response.document(answer, parameters.mask_format)
+            reply = self._bounded(response.json_reply(found), answer, context.aws_request_id)
+        except VisionError as error:
+            if error.is_retryable:
+                raise
+            count_failure(error.kind)
+            return response.problem(error, context.aws_request_id)
+        logger.info("answered", extra={**watch.facts, "ms": watch.stages})
+        small: dict[str, Any] = json.loads(reply.body)
+        return small
+
+    def predict(
+        self,
+        request: Request,
+        parameters: Parameters,
+        watch: Stopwatch,
+        *,
+        with_photo: bool = False,
+        is_upload: bool = False,
+    ) -> Answer:
+        """Answers a request; an upload may be in any bucket, for it was an event of ours that named it."""
+        card = self._models.choose(self._task, parameters.model)
+        source, advice = request.source, ""
+        if isinstance(source, InlineImage):
+            data, max_pixels = source.data, self._settings.max_pixels
+            advice = ", or upload it with POST /v1/jobs, which takes more"
+        else:
+            data, max_pixels = self._fetch(source, is_upload), self._settings.max_upload_pixels
+        model = self._models.get(card)
+        watch.facts["model"] = card.id
+        try:
+            answer = predict(model, data, parameters, watch, max_pixels=max_pixels, with_photo=with_photo)
+        except MemoryError as error:
+            raise TooLarge("the image takes more memory than the function has; scale it down") from error
+        except TooLarge as error:
+            raise TooLarge(error.detail + advice) from error
+        watch.facts["pixels"] = answer.width * answer.height
+        count_image(watch)
+        return answer
+
+    def _fetch(self, source: S3Object, is_upload: bool) -> bytes:
+        if not is_upload and source.bucket not in self._settings.readable_buckets:
+            raise Forbidden(f"the bucket {source.bucket!r:.80} is not one this service reads from")
+        try:
+            return self._store.get(source, self._settings.max_upload_bytes)
+        except Forbidden as error:
+            if is_upload:
+                # Our own permissions are wrong, not the upload: once they are mended, a retry succeeds.
+                raise Unavailable(error.detail) from error
+            raise
+
+    def _bounded(self, reply: Reply, answer: Answer, request_id: str) -> Reply:
+        """The reply, or its place in the results bucket when it is larger than Lambda lets out."""
+        bucket = self._settings.results_bucket
+        if not bucket:
+            self._check_size(reply)
+        data = reply.body if isinstance(reply.body, bytes) else reply.body.encode()
+        if len(data) <= self._settings.max_bytes:
+            return reply
+        key = f"results/{self._task}/answers/{request_id}"
+        self._store.put(bucket, key, data, reply.content_type)
+        url = self._store.presign_get(bucket, key, self._settings.upload_expiry_s)
+        return response.json_reply(response.location(answer, bucket, key, url))
+
+    def _check_size(self, reply: Reply) -> None:
+        if len(reply.body) > self._settings.max_bytes:
+            raise TooLarge(
+                f"the answer has {len(reply.body):,} bytes, the limit is {self._settings.max_bytes:,}; "
+                "ask for mask_format=none or rle, or upload the image with POST /v1/jobs"
+            )
