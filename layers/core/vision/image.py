@@ -17,6 +17,7 @@ from PIL import Image
 
 from vision.errors import InvalidImage, TooLarge
 from vision.formats import format_of
+from vision.limits import check_scans
 from vision.upright import CODEC_FAULTS, orientation_of, to_rgb, turned
 
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
@@ -26,10 +27,6 @@ Image.MAX_IMAGE_PIXELS = None
 # the sharpness: at just enough, DeepLabV3 257 falls from .348 to .339 mIoU on 100 COCO photos. A 12-megapixel
 # photo for a 224-pixel classifier still takes the smallest scale.
 _OVERSAMPLING = 1.4
-# A progressive JPEG goes over all its pixels once a scan, and a scan may take 100 bytes: 4 MB of them would
-# take minutes. Encoders make about ten. The marker cannot occur within a scan, where 0xFF is followed by 0.
-MAX_SCANS = 100
-_START_OF_SCAN = b"\xff\xda"
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
 FILTERS = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "box", "lanczos")}
 
@@ -97,12 +94,12 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
     if width * height > max_pixels:
         raise TooLarge(
             f"the image has {width} x {height} = {width * height:,} pixels, the limit is {max_pixels:,}; "
-            "scale it down, or upload it with POST /v1/jobs, which takes larger images"
+            "scale it down"
         )
     if num_frames > MAX_FRAMES:
         raise TooLarge(f"the image has {num_frames:,} frames, the limit is {MAX_FRAMES:,}; send one of them")
-    if name == "JPEG" and data.count(_START_OF_SCAN) > MAX_SCANS:
-        raise TooLarge(f"the JPEG image has more than {MAX_SCANS} scans; save it again")
+    if name == "JPEG":
+        check_scans(data)
     if name == "PNG":
         _load(image, name)  # its EXIF may come after the pixels
     orientation = orientation_of(image, name)

@@ -23,7 +23,6 @@ CODEC_FAULTS = (
     AttributeError,
     AssertionError,
     ArithmeticError,
-    MemoryError,
     RuntimeError,
     struct.error,
     zlib.error,
