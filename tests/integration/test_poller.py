@@ -20,7 +20,7 @@ Invoke = Callable[[dict[str, Any]], Any]
 
 @pytest.fixture
 def trigger(stack: Stack, clients: Clients) -> Trigger:
-    trigger = stack.triggers[0]
+    trigger = dataclasses.replace(stack.triggers[0], batch_size=10)
     while messages := clients.sqs.receive_message(QueueUrl=trigger.queue_url).get("Messages"):
         clients.sqs.delete_message(QueueUrl=trigger.queue_url, ReceiptHandle=messages[0]["ReceiptHandle"])
     return trigger
