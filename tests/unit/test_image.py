@@ -414,6 +414,7 @@ class TestDamage:
             b"\0\0\0\x18ftypmp42\0\0\0\0isommp42",
             b"%PDF-1.7\n",
             b"8BPS\0\x01",
+            b"MM\0+\0\x08\0\0",
             b"\0\0\x01\0\x01\0",
             b"\0\0\0\x0cjP  \r\n\x87\n",
             b"\xff\x0a\xfa",

@@ -22,13 +22,14 @@ _SIGNATURES = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
     (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
 )
 # Known by sight, to answer "not on the list" instead of "not an image".
 _FOREIGN_SIGNATURES = (
     (b"%PDF-", "PDF"),
     (b"8BPS", "Photoshop"),
     (b"\x00\x00\x01\x00", "ICO"),
+    # Pillow takes it for a TIFF of another layout than libtiff does.
+    (b"MM\x00+", "big-endian BigTIFF"),
     (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\xff\x0a", "JPEG XL"),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vision.errors import InvalidImage, TooLarge
 from vision.formats import format_of
-from vision.limits import check_scans
+from vision.limits import check_scans, check_tiles
 from vision.upright import CODEC_FAULTS, orientation_of, to_rgb, turned
 
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
@@ -100,6 +100,8 @@ def open_photo(data: bytes, *, max_pixels: int) -> Photo:
         raise TooLarge(f"the image has {num_frames:,} frames, the limit is {MAX_FRAMES:,}; send one of them")
     if name == "JPEG":
         check_scans(data)
+    if name == "TIFF":
+        check_tiles(data, max_pixels)
     if name == "PNG":
         _load(image, name)  # its EXIF may come after the pixels
     orientation = orientation_of(image, name)
