@@ -98,7 +98,8 @@ def test_every_message_comes_back_when_the_function_fails(trigger: Trigger, clie
 def test_messages_of_a_function_that_died_wait_until_its_claims_have_run_out(
     stack: Stack, clients: Clients
 ) -> None:
-    trigger = stack.triggers[1]  # a queue of its own: what is invisible cannot be cleared for the next test
+    # A queue of its own: what is invisible cannot be cleared for the next test.
+    trigger = dataclasses.replace(stack.triggers[1], batch_size=10)
 
     def die(_event: Any) -> Any:
         raise EnvironmentDied("ended with status -9")
