@@ -498,6 +498,34 @@ print(peak_kb() - before)
         with pytest.raises(TooLarge, match="frames"):
             open_photo(animated, max_pixels=MAX_PIXELS)
 
+    @pytest.mark.parametrize("num_samples", [1, 30_000], ids=["sound", "too many samples"])
+    def test_a_file_of_thousands_of_faults_writes_no_logs(self, num_samples: int) -> None:
+        tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: num_samples, 278: 1, 279: 1}
+        entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+        entries += [struct.pack("<HHII", tag, 7, 5_000_000, 8) for tag in range(1000, 6000)]
+        data = b"II*\0" + struct.pack("<IIH", 12, 0, len(entries)) + b"".join(entries) + bytes(4)
+        script = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG)
+from vision.errors import InvalidImage
+from vision.image import decode, open_photo
+try:
+    decode(open_photo(sys.stdin.buffer.read(), max_pixels=1))
+except InvalidImage:
+    print("refused")
+"""
+
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            input=data,
+            env={"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+        )
+
+        assert ended.stdout == (b"" if num_samples == 1 else b"refused\n")
+        assert ended.stderr == b""
+
 
 @pytest.fixture(scope="module")
 def large() -> Pixels:
