@@ -100,6 +100,27 @@ class TestForm:
 
         assert _form(body, content_type) == Request(InlineImage(IMAGE), {"top_k": "3", "labels": "süß"})
 
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            'name="image"',
+            "name=image",
+            'NAME="image"',
+            'filename="x; name=evil.jpg"; name="image"',
+            r'filename="a \"; name=b; \".jpg"; name="image"',
+            r'filename="C:\photos\a.jpg"; name="image"',
+            'filename=a.jpg ;name = "image"',
+            "filename*=UTF-8''a%22.jpg; name=image; filename=name",
+            'name="image"; name="other"',
+        ],
+    )
+    def test_a_field_goes_by_its_name_whatever_its_file_is_called(self, parameters: str) -> None:
+        head = f"Content-Disposition: form-data; {parameters}\r\n\r\n".encode()
+
+        body = b"-------boundary7\r\n" + head + IMAGE + b"\r\n-------boundary7--\r\n"
+
+        assert _form(body).source == InlineImage(IMAGE)
+
     def test_an_image_may_hold_line_breaks_and_dashes(self) -> None:
         image = b"\r\n--\r\n\r\n-----bound\r\n"
 
@@ -209,6 +230,14 @@ class TestJson:
     def test_a_reference_that_lacks_something_is_refused(self, value: object) -> None:
         with pytest.raises(BadRequest, match="s3"):
             _json({"s3": value})
+
+    def test_a_key_is_as_long_as_s3_allows(self) -> None:
+        longest = "ü" * 512
+
+        assert _json({"s3": {"bucket": "in", "key": longest}}).source == S3Object("in", longest)
+        with pytest.raises(BadRequest, match=r'"s3\.key" has 1,025 bytes') as caught:
+            _json({"s3": {"bucket": "in", "key": longest + "a"}})
+        assert "ü" not in caught.value.detail
 
     @pytest.mark.parametrize(
         "document",

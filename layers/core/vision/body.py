@@ -18,8 +18,10 @@ from vision.request import HttpCall, ImageSource, InlineImage, Request, S3Object
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
-_DISPOSITION_NAME = re.compile(r'(?:^|[;\s])name="?([^";]*)"?', re.IGNORECASE)
+# One parameter of a header: its quoted value may hold anything, "; name=" too.
+_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^";\s]*))')
 _DATA_URL = re.compile(r"data:[\w.+/-]*;base64,")
+_MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -139,8 +141,8 @@ def _form_fields(data: bytes, boundary: bytes) -> dict[str, bytes]:
 def _field_name(head: bytes) -> str:
     for line in head.decode("utf-8", "replace").split("\r\n"):
         if line.lower().startswith("content-disposition:"):
-            match = _DISPOSITION_NAME.search(line)
-            return match.group(1) if match else ""
+            names = (found for found in _PARAMETER.finditer(line) if found[1].lower() == "name")
+            return next((found[2] or found[3] or "" for found in names), "")
     return ""
 
 
@@ -176,7 +178,9 @@ def _s3_object(value: object) -> S3Object:
     for name, text in texts.items():
         if not isinstance(text, str) or (name != "version_id" and not text):
             raise BadRequest(f'"s3.{name}" must be text')
-        _utf8(text, f'"s3.{name}"')
+        num_bytes = len(_utf8(text, f'"s3.{name}"'))
+        if name == "key" and num_bytes > _MAX_KEY_BYTES:
+            raise BadRequest(f'"s3.key" has {num_bytes:,} bytes, S3 allows at most {_MAX_KEY_BYTES:,}')
     return S3Object(**texts)
 
 
