@@ -61,6 +61,8 @@ def test_good_values_are_taken_as_text_and_as_json(
         ("detection", "threshold", 2),
         ("detection", "threshold", "-0.1"),
         ("detection", "threshold", "nan"),
+        ("detection", "threshold", "0_1"),
+        ("detection", "threshold", "\u0660.\u0665"),
         ("detection", "threshold", float("inf")),
         ("detection", "threshold", 10**400),
         ("detection", "threshold", False),
@@ -123,6 +125,7 @@ def test_a_long_unknown_name_is_cut_in_the_answer() -> None:
         ("detection", {"threshold": 0.9}, Parameters(threshold=0.9)),
         ("segmentation", {"subtask": "semantic"}, Parameters()),
         ("segmentation", {"subtask": None}, Parameters()),
+        ("segmentation", {"mask_format": "png"}, Parameters()),
     ],
     ids=str,
 )
@@ -138,6 +141,9 @@ def test_hugging_face_parameters_that_confirm_what_is_done_are_taken(
         ("classification", "function_to_apply", "sigmoid"),
         ("segmentation", "subtask", "instance"),
         ("segmentation", "overlap_mask_area_threshold", 0.5),
+        ("segmentation", "mask_format", "rle"),
+        ("segmentation", "mask_format", "none"),
+        ("classification", "mask_format", "png"),
     ],
 )
 def test_hugging_face_parameters_that_are_not_offered_are_refused_by_name(

@@ -101,7 +101,9 @@ def _whole_number(low: int, high: int) -> Callable[[object], int]:
 def _share(value: object) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
-            number = float(value)
+            # `float` takes underscores and the digits of any script.
+            is_plain = not isinstance(value, str) or (value.isascii() and "_" not in value)
+            number = float(value) if is_plain else math.nan
         except (ValueError, OverflowError):
             number = math.nan
         if 0 <= number <= 1:
@@ -155,5 +157,5 @@ TABLE: dict[str, dict[str, Callable[[object], Any]]] = {
 
 _HF_CONFIRMATIONS = {
     "classification": {"function_to_apply": "softmax"},
-    "segmentation": {"subtask": "semantic"},
+    "segmentation": {"subtask": "semantic", "mask_format": "png"},
 }
