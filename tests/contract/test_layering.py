@@ -33,6 +33,7 @@ IMPORTERS = {
 ENVIRONMENT_READERS = {"settings", "service", "telemetry", "cli"}
 EVENT_KEYS = {
     *("requestContext", "rawPath", "httpMethod", "queryStringParameters", "multiValueQueryStringParameters"),
+    *("routeKey", "pathParameters"),
     *("Records", "eventSource", "eventName", "detail-type", "versionId", "version-id", "eTag"),
 }
 

@@ -57,6 +57,58 @@ class TestHttp:
 
         assert _http(event).path == "/v1beta/models"
 
+    @pytest.mark.parametrize(
+        ("route", "values", "sent", "stage", "path"),
+        [
+            ("ANY /v1/classify", None, "/vision/v1/classify", "$default", "/v1/classify"),
+            ("POST /v1/classify", None, "/v1/classify", "v1", "/v1/classify"),
+            ("ANY /v1/jobs/{id}", {"id": "4f1c9d"}, "/vision/v1/jobs/4f1c9d", "prod", "/v1/jobs/4f1c9d"),
+            (
+                "ANY /{proxy+}",
+                {"proxy": "v1/jobs/4f1c9d"},
+                "/vision/v1/jobs/4f1c9d",
+                "prod",
+                "/v1/jobs/4f1c9d",
+            ),
+            ("$default", None, "/prod/v1/classify", "prod", "/v1/classify"),
+        ],
+        ids=["mapping key", "stage like a path", "parameter", "greedy parameter", "no route"],
+    )
+    def test_the_path_is_that_of_the_route_wherever_the_api_is_mounted(
+        self, route: str, values: dict[str, str] | None, sent: str, stage: str, path: str
+    ) -> None:
+        event = http_event(stage=stage)
+        event |= {"routeKey": route, "rawPath": sent}
+        if values:
+            event["pathParameters"] = values
+
+        assert _http(event).path == path
+
+    @pytest.mark.parametrize(
+        ("resource", "values", "path"),
+        [
+            ("/v1/classify", None, "/v1/classify"),
+            ("/v1/jobs/{id}", {"id": "a%20b"}, "/v1/jobs/a b"),
+            ("/{proxy+}", {"proxy": "v1/detect"}, "/v1/detect"),
+            ("/", None, "/"),
+        ],
+        ids=str,
+    )
+    def test_the_path_of_a_rest_api_is_that_of_its_resource(
+        self, resource: str, values: dict[str, str] | None, path: str
+    ) -> None:
+        event = _recorded("rest_api")
+        event |= {"resource": resource, "pathParameters": values, "path": f"/vision{path}"}
+
+        assert _http(event).path == path
+
+    def test_a_route_without_the_values_of_its_parameters_is_refused(self) -> None:
+        event = http_event()
+        event["routeKey"] = "ANY /v1/jobs/{id}"
+
+        with pytest.raises(BadRequest, match="id"):
+            read_event(event, REQUEST_ID)
+
     def test_an_encoded_path_is_decoded(self) -> None:
         assert _http(http_event("GET", "/v1/models/a%20b%C3%BC")).path == "/v1/models/a bü"
 

@@ -8,6 +8,7 @@ plain invocation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from vision.errors import BadRequest
 from vision.request import HttpCall, S3Object, Upload
 
 Event = dict[str, Any]
+_PATH_PARAMETER = re.compile(r"\{([^}+]+)\+?\}")  # "{id}", or "{proxy+}" for the rest of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,13 @@ def _source_of_records(event: Event) -> str:
 
 def _http_call_2(event: Event, request_id: str) -> HttpCall:
     context = event["requestContext"]
-    path = unquote(event["rawPath"])
-    stage = f"/{context.get('stage', '$default')}"
+    path, stage = event["rawPath"], f"/{context.get('stage', '$default')}"
     if path == stage or path.startswith(f"{stage}/"):
         path = path.removeprefix(stage) or "/"
+    route = event.get("routeKey", "").partition(" ")[2]  # "ANY /v1/jobs/{id}", or "$default"
     return HttpCall(
         method=context["http"]["method"].upper(),
-        path=path,
+        path=_path(event, route, path),
         headers=_lower(event.get("headers")),
         query=event.get("queryStringParameters") or {},
         body=event.get("body") or "",
@@ -129,13 +131,23 @@ def _http_call_1(event: Event, request_id: str) -> HttpCall:
     query = event.get("multiValueQueryStringParameters") or {}
     return HttpCall(
         method=event["httpMethod"].upper(),
-        path=unquote(event["path"]),
+        path=_path(event, event.get("resource", ""), event["path"]),
         headers=_lower(event.get("headers")),
         query={name: ",".join(values) for name, values in query.items()},
         body=event.get("body") or "",
         is_base64=bool(event.get("isBase64Encoded")),
         request_id=request_id,
     )
+
+
+def _path(event: Event, route: str, sent: str) -> str:
+    """The path a call is for: of its route where it has one.
+
+    What was sent begins with the key of a custom domain's mapping, if there is one, and maybe with the stage.
+    """
+    values = event.get("pathParameters") or {}
+    path = _PATH_PARAMETER.sub(lambda parameter: values[parameter[1]], route) if route else sent
+    return unquote(path)
 
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
