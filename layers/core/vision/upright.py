@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ CODEC_FAULTS = (
     struct.error,
     zlib.error,
 )
+_BAND_PIXELS = 2_000_000  # arrays of the whole took 2 GB of 100 megapixels in float
+_FLOAT_PEAK = 2.0
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,21 +68,48 @@ def to_rgb(image: Image.Image) -> Image.Image:
         CODEC_FAULTS: when Pillow cannot read the colours.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+        return _gray_to_rgb(image)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        # Pillow would copy what is RGBA already: 400 MB of 100 megapixels.
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
+        white.paste(rgba, mask=rgba)
         return white
     if image.mode == "LAB":
         raise UnsupportedFormat("the colour space LAB is not supported; save the image as RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_8_bits(gray: NDArray[Any]) -> NDArray[np.uint8]:
-    """Gray samples of 16 bits, or floats of 0..1, as 8 bits."""
-    if np.issubdtype(gray.dtype, np.floating):
-        values = np.nan_to_num(gray.astype(np.float32))
-        return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    samples: NDArray[np.uint8] = (np.clip(gray, 0, 65535) >> 8).astype(np.uint8)
-    return samples
+def _gray_to_rgb(image: Image.Image) -> Image.Image:
+    """Gray samples of 16 or 32 bits, or floats, as RGB; a transparent gray of a PNG as white."""
+    rgb = Image.new("RGB", image.size)
+    # The largest sample tells whether floats mean 0..1 or 0..255; what resampling adds to 1 is little.
+    peak = max((_peak(samples) for _, samples in _bands(image)), default=0.0) if image.mode == "F" else 0.0
+    transparent = image.info.get("transparency")
+    for top, samples in _bands(image):
+        gray = _to_8_bits(samples, 255.0 if peak <= _FLOAT_PEAK else 1.0)
+        if isinstance(transparent, int):
+            gray[samples == transparent] = 255
+        rgb.paste(Image.fromarray(gray), (0, top))
+    return rgb
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Rows of an image from top to bottom, as many at a time as are cheap to copy, and the first one's y."""
+    num_rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        band = image.crop((0, top, image.width, min(top + num_rows, image.height)))
+        yield top, np.asarray(band)
+
+
+def _peak(samples: NDArray[Any]) -> float:
+    return float(samples.max(where=np.isfinite(samples), initial=0))
+
+
+def _to_8_bits(samples: NDArray[Any], scale: float) -> NDArray[np.uint8]:
+    """Gray samples of 16 bits, or floats of 0..255 / `scale`, as 8 bits."""
+    if np.issubdtype(samples.dtype, np.floating):
+        gray = (np.nan_to_num(samples.clip(0, 255 / scale)) * scale).round()
+    else:
+        gray = samples.clip(0, 65535) >> 8
+    return np.asarray(gray, np.uint8)
