@@ -144,21 +144,21 @@ def _compare(
 
 
 def _photos(path: Path | None) -> tuple[bytes, bytes]:
-    """The photo at 500 x 375 and at 4000 x 3000, as JPEGs of quality 90."""
+    """The photo at 500 x 375 and at 4000 x 3000, as JPEGs of the quality of a phone's."""
     source = Image.open(path).convert("RGB") if path else _drawn()
     return _jpeg(source, 500, 375), _jpeg(source, 4000, 3000)
 
 
 def _jpeg(image: Image.Image, width: int, height: int) -> bytes:
     stream = io.BytesIO()
-    image.resize((width, height), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    image.resize((width, height), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=85)
     return stream.getvalue()
 
 
 def _drawn() -> Image.Image:
     """A picture with edges and texture, so that its JPEG is no easier than a photo's."""
     waves = Image.effect_mandelbrot((1000, 750), (-2.0, -1.2, 0.8, 1.2), 60)
-    noise = Image.effect_noise((1000, 750), 60)
+    noise = Image.effect_noise((500, 375), 40).resize((1000, 750), Image.Resampling.BICUBIC)
     return Image.merge("RGB", (waves, noise, Image.blend(waves, noise, 0.5)))
 
 
