@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -100,6 +101,33 @@ def test_photos_of_any_shape_can_be_drawn_on(size: tuple[int, int], class_id: in
     )
 
     assert boxed.shape == tinted.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "lowest", "highest"),
+    [((60, 40), 8, 20), ((1000, 1300), 20, 40), ((30, 20_000), 8, 20), ((4000, 4900), 80, 130)],
+    ids=["small", "photo", "narrow", "large"],
+)
+def test_labels_are_as_large_as_the_picture_bears(size: tuple[int, int], lowest: int, highest: int) -> None:
+    height, width = size
+    class_map = np.ones(size, np.uint8)
+
+    drawn = overlay(_answer(np.zeros((height, width, 3), np.uint8), Segmentation(class_map, (1,))))
+
+    label_rows = (drawn[:, :20] == color_of(1)).all(axis=-1).any(axis=1)
+    assert lowest <= label_rows.sum() <= highest
+
+
+@pytest.mark.parametrize("size", [(1, 65_000), (65_000, 1), (5, 65_000)], ids=str)
+def test_many_labels_on_a_narrow_picture_take_no_time(size: tuple[int, int]) -> None:
+    height, width = size
+    boxes = _detections(*[(0.0, 0.0, float(width), float(height))] * 100)
+
+    start = time.perf_counter()
+    overlay(_answer(_gray(height, width), boxes))
+    seconds = time.perf_counter() - start
+
+    assert seconds < 2
 
 
 def test_a_box_thinner_than_a_pixel_is_drawn() -> None:

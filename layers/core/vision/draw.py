@@ -12,6 +12,7 @@ from vision.results import Answer, Detections, Segmentation
 
 _GOLDEN_ANGLE = 0.618033988749895  # consecutive class ids get hues far apart
 _TINT = 0.55
+_MIN_FONT, _MAX_FONT = 11, 80  # pixels
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -69,7 +70,8 @@ def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
 
 def _scale(image: Image.Image) -> tuple[Font, int]:
     """A font and a line width that can be read when the whole picture is looked at."""
-    size = max(11, round(max(image.size) / 60))
+    # A label in letters as high as 1000 pixels would take seconds, and leave nothing of a narrow picture.
+    size = min(max(_MIN_FONT, round(max(image.size) / 60)), max(_MIN_FONT, min(image.size) // 12), _MAX_FONT)
     return ImageFont.load_default(size), max(2, size // 7)
 
 
