@@ -105,6 +105,18 @@ class TestYolox:
 
         assert found.scores == pytest.approx([0.9])
 
+    @pytest.mark.filterwarnings("error")
+    def test_a_box_beyond_all_bounds_drops_no_other(self, tmp_path: Path) -> None:
+        huge = (0.5, 0.5, 1e30, 90.0, 1.0, 0.9)
+        small = (0.5, 0.5, 0.0, 0.0, 1.0, 0.8)
+        rows = yolox_rows(1, [(0, huge), (5, small), (20, small)], num_rows=42)
+
+        found = _decoded(tmp_path, {"rows": rows}, self.CARD)
+
+        assert found.boxes[0] == pytest.approx([0, 0, 64, 32])
+        assert found.boxes[1] == pytest.approx([40, 0, 48, 8])
+        assert found.scores == pytest.approx([0.9, 0.8, 0.8])
+
     def test_a_score_at_the_threshold_is_kept(self, tmp_path: Path) -> None:
         scores = [(0, (0.5, 0.5)), (20, (0.5, 0.4)), (40, (0.25, 1.0))]
         rows = yolox_rows(1, [(row, (0.5, 0.5, 0, 0, *pair)) for row, pair in scores], num_rows=42)

@@ -20,6 +20,8 @@ from vision.nms import nms
 from vision.results import Detections
 from vision.runner import Outputs, Shapes
 
+_MAX_LOG_SIZE = 12.0  # of a box, in cells: e^12 = 160,000 are more than any input has
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -104,7 +106,8 @@ def _yolox(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
     scores = rows[:, 4:5] * rows[:, 5:]
     anchor, class_ids = np.nonzero(scores >= threshold)
     centers = (rows[:, :2] + cells) * strides
-    sizes = np.exp(rows[:, 2:4]) * strides
+    # An infinite box would make the overlap with any other no number in NMS, which then drops the others.
+    sizes = np.exp(np.minimum(rows[:, 2:4], _MAX_LOG_SIZE)) * strides
     boxes = np.concatenate((centers - sizes / 2, centers + sizes / 2), axis=1)
     return Candidates(boxes[anchor], scores[anchor, class_ids], class_ids)
 
