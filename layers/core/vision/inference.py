@@ -54,7 +54,8 @@ class InferenceService:
         parameters = read_hf_parameters(self._task, request.parameters)
         answer = self.predict(request, parameters, watch)
         reply = response.json_reply(response.hf_document(answer))
-        self._check_size(reply)  # its clients know nothing of answers by location
+        # Its clients know nothing of answers by location.
+        self._check_size(reply, "send a smaller image")
         return reply
 
     def answer_plainly(self, document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class InferenceService:
         """The reply, or its place in the results bucket when it is larger than Lambda lets out."""
         bucket = self._settings.results_bucket
         if not bucket:
-            self._check_size(reply)
+            self._check_size(reply, "ask for mask_format=none or rle")
         data = reply.body if isinstance(reply.body, bytes) else reply.body.encode()
         if len(data) <= self._settings.max_bytes:
             return reply
@@ -132,9 +133,9 @@ class InferenceService:
         url = self._store.presign_get(bucket, key, self._settings.upload_expiry_s)
         return response.json_reply(response.location(answer, bucket, key, url))
 
-    def _check_size(self, reply: Reply) -> None:
+    def _check_size(self, reply: Reply, advice: str) -> None:
         if len(reply.body) > self._settings.max_bytes:
             raise TooLarge(
                 f"the answer has {len(reply.body):,} bytes, the limit is {self._settings.max_bytes:,}; "
-                "ask for mask_format=none or rle, or upload the image with POST /v1/jobs"
+                f"{advice}, or upload the image with POST /v1/jobs"
             )
