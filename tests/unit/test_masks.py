@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -54,21 +51,6 @@ CASES = {
     "no-columns": np.zeros((3, 0), np.bool_),
 }
 FILLED = {name: mask for name, mask in CASES.items() if mask.any()}
-
-
-@pytest.fixture(scope="module")
-def real_masks() -> list[Mask]:
-    folder = os.environ.get("VISION_TEST_IMAGES")
-    if not folder:
-        pytest.skip("VISION_TEST_IMAGES does not name a folder with coco/masks/*.png")
-    masks = []
-    # Every fourth photo, 193 masks, to keep the quick suite quick.
-    for path in sorted(Path(folder, "coco", "masks").glob("*.png"))[::4]:
-        with Image.open(path) as image:
-            categories = np.asarray(image)
-        masks += [categories == category for category in np.unique(categories)]
-    assert masks
-    return masks
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,21 +103,6 @@ CASES = {
     "noise-full-of-holes": np.random.default_rng(1).random((30, 40)) < 0.75,
 }
 every_case = pytest.mark.parametrize("mask", CASES.values(), ids=CASES.keys())
-
-
-@pytest.fixture(scope="module")
-def real_masks() -> list[Mask]:
-    folder = os.environ.get("VISION_TEST_IMAGES")
-    if not folder:
-        pytest.skip("VISION_TEST_IMAGES does not name a folder with coco/masks/*.png")
-    masks = []
-    # Every fourth photo, 193 masks, to keep the quick suite quick.
-    for path in sorted(Path(folder, "coco", "masks").glob("*.png"))[::4]:
-        with Image.open(path) as image:
-            categories = np.asarray(image)
-        masks += [categories == category for category in np.unique(categories)]
-    assert masks
-    return masks
 
 
 @every_case
