@@ -163,4 +163,4 @@ def _iou(mask: object, truth: Path) -> float:
     with Image.open(truth) as image:
         expected = np.asarray(image) > 0
     assert found.shape == expected.shape
-    return float((found & expected).sum() / (found | expected).sum())
+    return int((found & expected).sum()) / int((found | expected).sum())

@@ -55,8 +55,8 @@ def _logits(outputs: Outputs, output: Output) -> NDArray[np.float32]:
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax over the last axis; the largest logit is taken off first, so that none overflows."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
+    powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    shares: NDArray[np.float32] = np.divide(powers, np.sum(powers, axis=-1, keepdims=True), dtype=np.float32)
     return shares
 
 

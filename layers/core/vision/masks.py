@@ -84,7 +84,7 @@ def _run_lengths(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _to_text(numbers: NDArray[np.int64]) -> str:
     """Each number as characters of 5 bits, concatenated."""
     magnitude = numbers ^ (numbers >> 63)  # non-negative, with the bits that differ from the sign
-    groups = 1 + int(magnitude.max()).bit_length() // _GROUP_BITS
+    groups = 1 + int(np.max(magnitude)).bit_length() // _GROUP_BITS
     characters = np.empty((len(numbers), groups), np.uint8)
     present = np.ones((len(numbers), groups + 1), np.bool_)
     for index in range(groups):
@@ -105,10 +105,10 @@ def _from_text(counts: str) -> NDArray[np.int64]:
         raise ValueError("the counts are empty or cut off")
     starts = np.concatenate(([0], ends[:-1] + 1))
     sizes = ends - starts + 1
-    if sizes.max() > _MAX_GROUPS:
+    if np.max(sizes) > _MAX_GROUPS:
         raise ValueError("the counts hold a number that is too large")
     places = np.arange(len(characters)) - np.repeat(starts, sizes)
-    numbers = np.add.reduceat((characters & _GROUP) << (places * _GROUP_BITS), starts)
+    numbers: NDArray[np.int64] = np.add.reduceat((characters & _GROUP) << (places * _GROUP_BITS), starts)
     is_negative = (characters[ends] & _SIGN) != 0
     numbers[is_negative] -= 1 << (sizes[is_negative] * _GROUP_BITS)
     return numbers

@@ -36,7 +36,7 @@ def nms(
     """
     order = np.argsort(-scores, kind="stable")[:max_candidates]
     # Boxes of different classes are moved apart, so that one pass serves all classes.
-    span = boxes.max(initial=0) - boxes.min(initial=0) + 1
+    span = float(np.ptp(boxes)) + 1 if len(boxes) else 1.0
     apart = boxes[order].astype(np.float64) + (class_ids[order] * span)[:, None]
     keep: list[int] = []
     left = np.arange(len(order))

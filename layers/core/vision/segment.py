@@ -60,8 +60,8 @@ def _class_map(outputs: Outputs, _output: Output, geometry: Geometry) -> Planes:
     if ids.ndim == 3:
         ids = ids[0] if ids.shape[0] == 1 else ids[:, :, 0]
     ids = _inner(ids, geometry)
-    present = np.nonzero(np.bincount(ids.ravel()))[0]
-    return {int(class_id): (ids == class_id).astype(np.float32) for class_id in present}
+    counts = np.bincount(ids.ravel().astype(np.intp)).tolist()
+    return {class_id: (ids == class_id).astype(np.float32) for class_id, count in enumerate(counts) if count}
 
 
 def _class_logits(outputs: Outputs, output: Output, geometry: Geometry) -> Planes:
