@@ -32,13 +32,13 @@ def read_request(call: HttpCall, max_bytes: int) -> Request:
         BadRequest: when the body is empty, or not what its content type says.
         TooLarge: when the image has more than `max_bytes`.
     """
-    content_type = call.headers.get("content-type", "").lower().partition(";")[0].strip()
+    content_type = _content_type(call)
     if content_type == "application/json":
         document = read_json(call, max_bytes)
         return _merge(call.query, read_document(document, max_bytes))
     if content_type == "multipart/form-data":
         return _merge(call.query, _read_form(call, max_bytes))
-    return Request(InlineImage(_limited(read_bytes(call, max_bytes), max_bytes)), call.query)
+    return _raw_request(call, max_bytes)
 
 
 def read_hf_request(call: HttpCall, max_bytes: int) -> Request:
@@ -47,9 +47,8 @@ def read_hf_request(call: HttpCall, max_bytes: int) -> Request:
     Raises:
         BadRequest, TooLarge: as for `read_request`.
     """
-    content_type = call.headers.get("content-type", "").lower().partition(";")[0].strip()
-    if content_type != "application/json":
-        return Request(InlineImage(_limited(read_bytes(call, max_bytes), max_bytes)), call.query)
+    if _content_type(call) != "application/json":
+        return _raw_request(call, max_bytes)
     document = read_json(call, max_bytes)
     # `options` steers queues and caches of the hosted API (wait_for_model, use_cache); here are none.
     _refuse_unknown(document, ("inputs", "parameters", "options"))
@@ -107,6 +106,14 @@ def read_bytes(call: HttpCall, max_bytes: int) -> bytes:
     if not data:
         raise BadRequest("the body is empty; send an image")
     return data
+
+
+def _content_type(call: HttpCall) -> str:
+    return call.headers.get("content-type", "").lower().partition(";")[0].strip()
+
+
+def _raw_request(call: HttpCall, max_bytes: int) -> Request:
+    return Request(InlineImage(_limited(read_bytes(call, max_bytes), max_bytes)), call.query)
 
 
 def _read_form(call: HttpCall, max_bytes: int) -> Request:

@@ -100,15 +100,16 @@ class Claims:
             job = _job(own.group(1), source, row, default_model)
             if self._claim(job, row, task, now, seconds):
                 return job
-            if _is_of(self._table.get(job.id) or {}, source):
-                self._check_ended(job)
+            row = self._table.get(job.id) or {}
+            if _is_of(row, source):
+                _check_ended(row)
                 return None
             # The form was used twice, and the other object at this key was faster.
         row = self._table.get(job_id(source)) or {}
         job = _job(job_id(source), source, row, default_model)
         if self._claim(job, row, task, now, seconds):
             return job
-        self._check_ended(job)
+        _check_ended(self._table.get(job.id) or {})
         return None
 
     def succeed(self, job: Job, location: S3Object, now: datetime) -> None:
@@ -160,11 +161,6 @@ class Claims:
             condition_values={**_STATUSES, "true": True, "now": int(now.timestamp())},
         )
 
-    def _check_ended(self, job: Job) -> None:
-        row = self._table.get(job.id)
-        if row is None or row["status"] in ("queued", "running"):
-            raise Unavailable("another delivery of the same event is being handled")
-
     def _end(self, job: Job, values: Mapping[str, Any]) -> None:
         # Whoever took over a claim that ran out writes the end, not the one that lost it.
         self._table.update(job.id, values, condition="#token = :token", condition_values={"token": job.token})
@@ -183,6 +179,12 @@ def iso(moment: datetime) -> str:
 def _is_of(row: Mapping[str, Any], source: S3Object) -> bool:
     """Whether a row is that of the object, or of a job whose object is yet to come."""
     return row.get("key") == source.key and row.get("version", _version(source)) == _version(source)
+
+
+def _check_ended(row: Mapping[str, Any]) -> None:
+    """Raises unless a row that could not be claimed has come to its end."""
+    if row.get("status", "queued") in ("queued", "running"):
+        raise Unavailable("another delivery of the same event is being handled")
 
 
 def _job(row_id: str, source: S3Object, row: Mapping[str, Any], default_model: str) -> Job:

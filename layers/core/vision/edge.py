@@ -89,14 +89,15 @@ class Edge:
         return Reply(reply.status, reply.body, reply.content_type, headers)
 
     def _route(self, call: HttpCall) -> Route:
-        paths = {path: method for method, path in self._routes if _matches(path, call.path)}
-        if not paths:
+        by_method = {
+            method: route for (method, path), route in self._routes.items() if _matches(path, call.path)
+        }
+        if not by_method:
             raise NotFound(f"no route {call.path!r:.100}")
         wanted = "GET" if call.method == "HEAD" else call.method  # the server leaves out the body
-        for method, path in self._routes:
-            if method == wanted and path in paths:
-                return self._routes[method, path]
-        allowed = tuple(sorted(method for method, path in self._routes if path in paths))
+        if wanted in by_method:
+            return by_method[wanted]
+        allowed = tuple(sorted(by_method))
         raise MethodNotAllowed(
             f"{call.path:.100} takes {', '.join(allowed)}, not {call.method:.20}", allowed=allowed
         )

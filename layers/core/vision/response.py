@@ -34,12 +34,7 @@ def document(answer: Answer, mask_format: str) -> dict[str, Json]:
         found = {"predictions": _objects(answer, result, lambda edge: round(edge, 2))}
     else:
         found = {"segments": _segments(answer, result, mask_format)}
-    return {
-        "model": answer.card.id,
-        "model_version": answer.card.version,
-        "image": {"width": answer.width, "height": answer.height},
-        **found,
-    }
+    return {**_envelope(answer), **found}
 
 
 def hf_document(answer: Answer) -> list[dict[str, Json]]:
@@ -63,13 +58,7 @@ def picture(answer: Answer, content_type: str) -> Reply:
 
 def location(answer: Answer, bucket: str, key: str, url: str) -> dict[str, Json]:
     """What stands in for an answer that is too large to send: where it lies, and a URL that reads it."""
-    return {
-        "model": answer.card.id,
-        "model_version": answer.card.version,
-        "image": {"width": answer.width, "height": answer.height},
-        "result_location": {"bucket": bucket, "key": key},
-        "result_url": url,
-    }
+    return {**_envelope(answer), "result_location": {"bucket": bucket, "key": key}, "result_url": url}
 
 
 def json_reply(document: Json, status: int = 200) -> Reply:
@@ -137,6 +126,14 @@ def _quality(options: str) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def _envelope(answer: Answer) -> dict[str, Json]:
+    return {
+        "model": answer.card.id,
+        "model_version": answer.card.version,
+        "image": {"width": answer.width, "height": answer.height},
+    }
 
 
 def _classes(answer: Answer, result: Classification) -> list[dict[str, Json]]:
