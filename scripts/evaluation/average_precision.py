@@ -1,0 +1,102 @@
+"""Boxes found against true ones: COCO's average precision, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from evaluation.photos import DatasetError
+from evaluation.scores import Scores
+from evaluation.truth import TrueObject
+from vision.models import Model
+from vision.results import Answer, Detections
+
+THRESHOLD = 0.01
+NMS_IOU = 0.65  # as YOLOX, whose published figures are COCO's, is measured
+
+_Rows = list[dict[str, Any]]
+_Compared = tuple[_Rows, _Rows]
+
+
+def compare(answer: Answer, objects: tuple[TrueObject, ...]) -> _Compared:
+    """The true objects and those found, as rows of COCO without the image's id."""
+    result = answer.result
+    assert isinstance(result, Detections)
+    truth = [
+        {
+            "category_id": each.class_id,
+            "bbox": list(each.box),
+            "area": each.area,
+            "iscrowd": int(each.is_crowd),
+        }
+        for each in objects
+    ]
+    corners = result.boxes.astype(np.float64)
+    boxes = np.hstack((corners[:, :2], corners[:, 2:] - corners[:, :2]))
+    found = [
+        {"category_id": class_id, "bbox": box, "area": box[2] * box[3], "iscrowd": 0, "score": score}
+        for class_id, box, score in zip(
+            result.class_ids.tolist(), boxes.tolist(), result.scores.tolist(), strict=True
+        )
+    ]
+    return truth, found
+
+
+def sum_up(compared: Iterable[_Compared], model: Model) -> Scores:
+    """Average precision over IoU .50 to .95, at .50 and at .75, of the classes that occur in the truth.
+
+    Of each photo the best hundred boxes count, as COCO has it.
+
+    Raises:
+        DatasetError: when no object of a class of the model occurs.
+    """
+    pairs = list(compared)
+    truth, found = (_coco([pair[side] for pair in pairs], model) for side in (0, 1))
+    if not truth.anns:
+        raise DatasetError(f"No object of a class of {model.card.id} occurs on the photos.")
+    with _quiet():
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    names = ("map", "ap50", "ap75")
+    # (IoU thresholds, recalls, classes, areas, numbers of boxes): all areas, a hundred boxes; -1: no objects.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    per_class = {
+        model.labels[class_id]: float(precision[:, :, place].mean())
+        for place, class_id in enumerate(evaluation.params.catIds)
+        if (precision[:, :, place] >= 0).all()
+    }
+    return Scores(dict(zip(names, evaluation.stats[:3].tolist(), strict=True)), per_class)
+
+
+def _coco(rows_by_photo: list[_Rows], model: Model) -> Any:
+    rows = [
+        {"image_id": image_id, **row}
+        for image_id, photo_rows in enumerate(rows_by_photo)
+        for row in photo_rows
+    ]
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": image_id} for image_id in range(len(rows_by_photo))],
+        "categories": [{"id": class_id, "name": label} for class_id, label in enumerate(model.labels)],
+        # pycocotools takes id 0 for "no match".
+        "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=1)],
+    }
+    with _quiet():
+        coco.createIndex()
+    return coco
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what pycocotools prints."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
