@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,20 +50,38 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
         InvalidModel: when the graph does not load, or is not as the card says.
     """
     labels = entry.labels.read(label_file.read_text(encoding="utf-8"))
-    with _workplace(folder.parent) as workplace:
-        new = workplace / entry.id
-        new.mkdir()
+    with replacement(folder) as new:
         if weights.suffix == ".tflite":
             convert(weights, new / "model.onnx")
         else:
             shutil.copyfile(weights, new / "model.onnx")
-        document = entry.card(hash_file(new / "model.onnx"))
-        (new / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-        (new / "card.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        _check(new, document, labels)
+        complete(new, entry.card(hash_file(new / "model.onnx")), labels)
+
+
+@contextmanager
+def replacement(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder to fill, which takes the place of `models/<id>` unless the block raises.
+
+    Two at once on the same models folder get in each other's way.
+    """
+    with _workplace(folder.parent) as workplace:
+        new = workplace / folder.name
+        new.mkdir()
+        yield new
         if folder.exists():
             folder.rename(workplace / "old")  # a folder can only be renamed to a name that is free
         new.rename(folder)
+
+
+def complete(folder: Path, document: dict[str, Any], labels: Sequence[str]) -> None:
+    """Writes card and labels beside a graph, and loads the whole as the service does.
+
+    Raises:
+        InvalidModel: when the graph does not load, or card, labels and graph do not agree.
+    """
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    (folder / "card.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    _check(folder, document, tuple(labels))
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
