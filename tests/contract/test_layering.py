@@ -16,7 +16,8 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
-    *("events", "body", "aws", "formats", "limits", "upright", "image", "tensor", "runner"),
+    *("events", "body", "aws", "weights", "download", "cache", "sources"),
+    *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
     *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "edge", "portal", "service", "cli"),
 )

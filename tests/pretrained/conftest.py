@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vision.models import Model, Models, load_runner
+from vision.sources import FolderSource
 
 MODELS = Path(os.environ.get("VISION_MODELS") or Path(__file__).resolve().parents[2] / "models")
 
@@ -29,7 +30,7 @@ def model_file() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def load(model_file: Callable[[str], Path]) -> Callable[[str], Model]:
     """Gives a fetched model by id, in a session of one thread: photos are shared out among the cores."""
-    models = Models(MODELS, "", lambda folder, card: load_runner(folder, card, 1))
+    models = Models(FolderSource(MODELS), "", lambda folder, card: load_runner(folder, card, 1))
 
     def get(model_id: str) -> Model:
         model_file(model_id)

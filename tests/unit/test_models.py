@@ -17,6 +17,7 @@ from vision.card import ModelCard
 from vision.errors import InvalidModel, InvalidParameter, NotFound
 from vision.models import Models, load_runner
 from vision.runner import Runner
+from vision.sources import FolderSource
 
 DETECTION: dict[str, Any] = {
     "task": "detection",
@@ -34,7 +35,7 @@ def _load(folder: Path, card: ModelCard) -> Runner:
 
 
 def _models(folder: Path, preferred: str = "") -> Models:
-    return Models(folder, preferred, _load)
+    return Models(FolderSource(folder), preferred, _load)
 
 
 def _constant(**shapes: tuple[int, ...]) -> onnx.ModelProto:
@@ -240,7 +241,7 @@ class TestLoading:
             loaded.append(card.id)
             return load_runner(folder, card, 1)
 
-        models = Models(tmp_path, "", load)
+        models = Models(FolderSource(tmp_path), "", load)
         card = models.card("colors")
 
         assert models.get(card) is models.get(card)

@@ -70,6 +70,29 @@ class S3Store:
             data: bytes = found["Body"].read()
         return data
 
+    def describe(self, source: S3Object) -> tuple[S3Object, int]:
+        """Gives an object as it is now, by its etag, and its size in bytes."""
+        with _translated(_place(source.bucket, source.key)):
+            found = _s3().head_object(Bucket=source.bucket, Key=source.key)
+        return S3Object(source.bucket, source.key, etag=found["ETag"].strip('"')), found["ContentLength"]
+
+    def read_range(self, source: S3Object, start: int, length: int) -> Iterator[bytes]:
+        """Gives bytes of an object in chunks of at most 1 MiB, if it still has its etag."""
+        last = start + length - 1
+        with _translated(_place(source.bucket, source.key)):
+            found = _s3().get_object(
+                Bucket=source.bucket, Key=source.key, IfMatch=source.etag, Range=f"bytes={start}-{last}"
+            )
+            with found["Body"] as body:
+                yield from body.iter_chunks(2**20)
+
+    def list_folders(self, bucket: str, prefix: str) -> list[str]:
+        """Gives the names of the folders right under a prefix, which ends with a slash or is empty."""
+        pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        with _translated(_place(bucket, prefix)):
+            folders = [found["Prefix"] for page in pages for found in page.get("CommonPrefixes", ())]
+        return [folder.removeprefix(prefix).rstrip("/") for folder in folders]
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """Writes an object, gives its etag."""
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -105,6 +105,14 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file beside the card, and its SHA-256 in hex."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Everything the service knows about a model that is not in its graph.
 
@@ -118,6 +126,7 @@ class ModelCard:
         description: one sentence for people.
         input, resize, normalize, output: how to feed and read it; no `normalize`: raw pixels.
         labels: the label file, one label a line; line n is class id n.
+        external_data: the file that the ONNX file keeps its weights in, where it has one: graphs over 2 GB.
         default: whether the task uses it where a request names no model.
         metrics: what was measured, on what, when.
         defaults: parameters of a request that names none.
@@ -135,6 +144,7 @@ class ModelCard:
     output: Output
     labels: str
     normalize: Normalize = Normalize()
+    external_data: DataFile | None = None
     default: bool = False
     metrics: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     defaults: Defaults = Defaults()
@@ -144,6 +154,12 @@ class ModelCard:
         """The first 12 hex digits of the model file's SHA-256."""
         return self.sha256[:12]
 
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """What must be there, in one folder, to load the graph."""
+        graph = DataFile(self.file, self.sha256)
+        return (graph, self.external_data) if self.external_data else (graph,)
+
 
 def read_card(path: Path) -> ModelCard:
     """Gives the card in a file.
@@ -152,9 +168,14 @@ def read_card(path: Path) -> ModelCard:
         InvalidModel: naming the file and the field, when it is not a card.
     """
     where = f"{path.parent.name}/{path.name}"
+    return parse_card_file(_read(path, where), where)
+
+
+def parse_card_file(data: bytes, where: str) -> ModelCard:
+    """Gives the card in the bytes of a card file, as `read_card` does; `where` names the file in errors."""
     try:
-        return parse_card(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return parse_card(json.loads(data))
+    except ValueError as error:
         raise InvalidModel(f"{where}: cannot be read: {error}") from error
     except InvalidModel as error:
         raise InvalidModel(f"{where}: {error.detail}") from None
@@ -169,9 +190,8 @@ def parse_card(document: object) -> ModelCard:
     card: ModelCard = read_record(ModelCard, document)
     for is_wrong, problem in (
         (not card.id or "/" in card.id or card.id.startswith("."), "id: must be the name of a folder"),
-        (not _is_file_name(card.file), "file: must be the name of a file beside the card"),
         (not _is_file_name(card.labels), "labels: must be the name of a file beside the card"),
-        (not _SHA256.fullmatch(card.sha256), "sha256: must be 64 lower-case hex digits"),
+        *_file_problems(card),
         (min(card.input.size) < 1, "input.size: height and width must be positive"),
         (not 0 < card.resize.crop_fraction <= 1, "resize.crop_fraction: must be above 0 and at most 1"),
         (not 0 <= card.resize.pad_value <= 255, "resize.pad_value: must be 0..255"),
@@ -197,10 +217,14 @@ def read_labels(card: ModelCard, folder: Path) -> tuple[str, ...]:
     Raises:
         InvalidModel: when the file cannot be read or is empty.
     """
-    path = folder / card.labels
+    return parse_labels(card, _read(folder / card.labels, f"{card.id}/{card.labels}"))
+
+
+def parse_labels(card: ModelCard, data: bytes) -> tuple[str, ...]:
+    """Gives the labels in the bytes of a label file, as `read_labels` does."""
     try:
-        labels = tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        labels = tuple(data.decode("utf-8").splitlines())
+    except UnicodeDecodeError as error:
         raise InvalidModel(f"{card.id}/{card.labels}: cannot be read: {error}") from error
     if not labels or not all(label.strip() for label in labels):
         raise InvalidModel(f"{card.id}/{card.labels}: must hold one label a line, none empty")
@@ -213,5 +237,20 @@ def card_document(card: ModelCard) -> dict[str, Any]:
     return document
 
 
+def _file_problems(card: ModelCard) -> Iterator[tuple[bool, str]]:
+    for prefix, each in zip(("", "external_data."), card.files, strict=False):
+        yield not _is_file_name(each.file), f"{prefix}file: must be the name of a file beside the card"
+        yield not _SHA256.fullmatch(each.sha256), f"{prefix}sha256: must be 64 lower-case hex digits"
+    names = [*(each.file for each in card.files), card.labels, "card.json"]
+    yield len({*names}) < len(names), "file, labels: must name different files"
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidModel(f"{where}: cannot be read: {error}") from error
+
+
 def _is_file_name(text: str) -> bool:
-    return bool(text) and text == Path(text).name
+    return text == Path(text).name and text not in ("", "..") and "\0" not in text

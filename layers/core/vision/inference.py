@@ -30,10 +30,14 @@ class InferenceService:
         self._store = store
 
     def warm(self) -> None:
-        """Loads the default model while the function starts, so that the first request need not."""
+        """Loads the default model while the function starts, so that the first request need not.
+
+        A model that has not come from S3 in the time that Lambda gives is left to the first request, which
+        goes on from there.
+        """
         try:
-            self._models.get(self._models.choose(self._task, None))
-        except (NotFound, InvalidModel) as error:
+            self._models.get(self._models.choose(self._task, None), seconds=self._settings.start_s)
+        except (NotFound, InvalidModel, Unavailable) as error:
             logger.warning("no default model", extra={"detail": error.detail})
 
     def answer(self, call: HttpCall, watch: Stopwatch) -> Reply:
@@ -97,7 +101,7 @@ class InferenceService:
             advice = ", or upload it with POST /v1/jobs, which takes more"
         else:
             data, max_pixels = self._fetch(source, is_upload), self._settings.max_upload_pixels
-        model = self._models.get(card)
+        model = self._models.get(card, seconds=self._settings.fetch_s)
         watch.facts["model"] = card.id
         try:
             answer = predict(model, data, parameters, watch, max_pixels=max_pixels, with_photo=with_photo)

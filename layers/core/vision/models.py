@@ -1,25 +1,28 @@
-"""The model folders: which models there are, and one loaded session a model and process.
+"""The models: which there are, and one loaded session a model and process.
 
-Cards are read at once; labels and graphs when a model is first used. A folder that cannot be served fails
+Cards are read first; labels and graphs when a model is first used. A model that cannot be served fails
 with an error that names the file and the field, when it is used and not before: one broken model does not
 take the others with it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision import classify, detect, segment
-from vision.card import ModelCard, Task, read_card, read_labels
-from vision.errors import InvalidModel, InvalidParameter, NotFound
+from vision.card import ModelCard, Task
+from vision.errors import InvalidModel, InvalidParameter, InvalidSettings, NotFound
 from vision.runner import OnnxRunner, Runner, Shapes
+from vision.sources import Cards, ModelSource
+from vision.weights import check_references, prove
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +62,50 @@ class Model:
 
 
 class Models:
-    """The models in a folder, one subfolder each.
+    """The models that lie somewhere.
 
     Args:
-        folder: may be missing: then there are no models.
+        source: where; read when a model is first asked for.
         preferred: id of the model that is its task's default whatever the cards say; may be empty.
         load: folder and card -> runner.
     """
 
-    def __init__(self, folder: Path, preferred: str, load: Callable[[Path, ModelCard], Runner]) -> None:
-        self._folder = folder
+    def __init__(
+        self, source: ModelSource, preferred: str, load: Callable[[Path, ModelCard], Runner]
+    ) -> None:
+        self._source = source
         self._preferred = preferred
         self._load = load
         self._loaded: dict[str, Model] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
-        self.cards: dict[str, ModelCard] = {}
-        self.broken: dict[str, InvalidModel] = {}
-        for path in sorted(folder.glob("*/card.json")):
-            try:
-                self.cards[path.parent.name] = _card_in(path)
-            except InvalidModel as error:
-                self.broken[path.parent.name] = error
+
+    def read_cards(self) -> None:
+        """Reads the cards now, not when a model is first asked for; raises what `cards` does."""
+        _ = self.cards
+
+    @cached_property
+    def cards(self) -> Mapping[str, ModelCard]:
+        """The cards of the models that can be served, by id.
+
+        Raises:
+            InvalidSettings: when the place cannot be read, or the preferred model is not there.
+            Unavailable: when it does not answer; the next use tries again.
+        """
+        cards = {name: card for name, card in self._found.items() if isinstance(card, ModelCard)}
+        if self._preferred and self._preferred not in cards:
+            raise InvalidSettings(
+                f"VISION_MODEL={self._preferred!r}: there is no such model in {self._source}"
+            )
+        return cards
+
+    @property
+    def broken(self) -> Mapping[str, InvalidModel]:
+        """What is wrong with the models that cannot be served, by the folder's name."""
+        return {name: card for name, card in self._found.items() if isinstance(card, InvalidModel)}
+
+    @cached_property
+    def _found(self) -> Cards:
+        return {name: _of_folder(name, card) for name, card in sorted(self._source.cards().items())}
 
     def card(self, model_id: str) -> ModelCard:
         """The card of a model.
@@ -108,45 +134,55 @@ class Models:
             return card
         cards = [card for card in self.cards.values() if card.task == task]
         if not cards:
-            raise NotFound(f"there is no model for {task} here; `make models` fetches the default ones")
+            raise NotFound(
+                f"there is no model for {task} in VISION_MODELS; `make models` fetches the default ones"
+            )
         return max(cards, key=lambda card: (card.id == self._preferred, card.default))
 
     def labels(self, card: ModelCard) -> tuple[str, ...]:
         """The labels of a model, by class id."""
         if card.id not in self._labels:
-            self._labels[card.id] = read_labels(card, self._folder / card.id)
+            self._labels[card.id] = self._source.labels(card)
         return self._labels[card.id]
 
-    def get(self, card: ModelCard) -> Model:
+    def get(self, card: ModelCard, *, seconds: float = math.inf) -> Model:
         """The model of a card, loaded on its first use.
+
+        Args:
+            card: of the model.
+            seconds: how long its files may take to come from elsewhere.
 
         Raises:
             InvalidModel: when its files do not agree with its card.
+            Unavailable: when they have not come; another attempt goes on from there.
         """
         if card.id not in self._loaded:
-            model = Model(card, self.labels(card), self._load(self._folder / card.id, card))
+            labels = self.labels(card)
+            with self._source.files(card, time.monotonic() + seconds) as folder:
+                model = Model(card, labels, self._load(folder, card))
             check(model)
             self._loaded[card.id] = model
         return self._loaded[card.id]
 
 
 def load_runner(folder: Path, card: ModelCard, num_threads: int) -> Runner:
-    """Gives a session for the ONNX file of a card.
+    """Gives a session for the files of a card, held against its hashes first.
 
     Raises:
-        InvalidModel: when the file is missing, not the one the card was written for, or no graph.
+        InvalidModel: when a file is missing, not the one the card was written for, or no graph.
     """
-    path = folder / card.file
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InvalidModel(f"{card.id}/{card.file}: cannot be read: {error.strerror}") from error
-    if digest != card.sha256:
-        raise InvalidModel(
-            f"{card.id}/card.json: sha256: {card.file} has {digest[:12]}..., not {card.version}..."
-        )
-    return OnnxRunner(path, num_threads)
+    prove(folder, card)
+    return open_runner(folder, card, num_threads)
+
+
+def open_runner(folder: Path, card: ModelCard, num_threads: int) -> Runner:
+    """Gives a session for the files of a card, whose hashes are known to be right.
+
+    Raises:
+        InvalidModel: when the graph reads a file that the card does not name, or is no graph.
+    """
+    check_references(folder, card)
+    return OnnxRunner(folder / card.file, num_threads)
 
 
 def check(model: Model) -> None:
@@ -203,10 +239,9 @@ def _num_labels(card: ModelCard, shapes: Shapes) -> int:
     return segment.num_labels(shapes, card.output)
 
 
-def _card_in(path: Path) -> ModelCard:
-    card = read_card(path)
-    if card.id != path.parent.name:
-        raise InvalidModel(f"{path.parent.name}/card.json: id: {card.id!r} is not the folder's name")
+def _of_folder(name: str, card: ModelCard | InvalidModel) -> ModelCard | InvalidModel:
+    if isinstance(card, ModelCard) and card.id != name:
+        return InvalidModel(f"{name}/card.json: id: {card.id!r} is not the folder's name")
     return card
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vision.errors import InvalidModel
@@ -17,7 +17,8 @@ def read_record(kind: type[Any], document: object, where: str = "card") -> Any:
     """Gives a dataclass from a JSON object.
 
     Args:
-        kind: the dataclass; its fields are scalars, tuples, mappings, literals or such dataclasses.
+        kind: the dataclass; its fields are scalars, tuples, mappings, literals, such dataclasses or one of
+            these and `None`.
         document: parsed JSON.
         where: path of the document in the card, for errors; `card` is the whole.
 
@@ -53,6 +54,8 @@ def _is_required(each: Field[Any]) -> bool:
 
 def _value(hint: Any, value: object, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:  # `X | None`
+        return None if value is None else _value(arguments[0], value, where)
     if is_dataclass(hint):
         return read_record(hint, value, where)  # type: ignore[arg-type]  # a dataclass is a type here
     if origin is tuple:

@@ -23,6 +23,11 @@ from vision.errors import InvalidModel, VisionError
 # Warnings of the runtime (4 are fatal, 3 errors) are about the graph, not the request.
 onnxruntime.set_default_logger_severity(3)
 
+_NO_MEMORY = (
+    "takes more memory to load than the function has, about three times its size: raise its MemorySize, "
+    "or keep the weights in external_data, which takes twice"
+)
+
 Outputs = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -66,11 +71,15 @@ class OnnxRunner:
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Else a file could be of the runtime's own format, which `weights.py` does not read.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
+            if "bad_alloc" in str(error):
+                raise InvalidModel(f"{path.name}: {_NO_MEMORY}") from error
             raise InvalidModel(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
         self.inputs: Mapping[str, Signature] = {
             each.name: _signature(each) for each in self._session.get_inputs()
@@ -88,7 +97,7 @@ class OnnxRunner:
         """
         try:
             arrays = self._session.run(self._names, dict(tensors))
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             raise VisionError("the model failed on this image") from error
         return dict(zip(self._names, arrays, strict=True))
 
@@ -99,7 +108,8 @@ def _signature(node: Any) -> Signature:
     return Signature({"float": "float32", "double": "float64"}.get(name, name), shape)
 
 
-def _runtime_errors() -> tuple[type[Exception], ...]:
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises; its exceptions share no class of their own."""
     state = onnxruntime.capi.onnxruntime_pybind11_state
     return (
         state.EngineError,

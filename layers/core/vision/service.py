@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from pathlib import Path
 
 from vision import aws
+from vision.cache import ModelCache
 from vision.card import ModelCard, Task
 from vision.claims import Claims
 from vision.edge import Edge
-from vision.errors import InvalidSettings
+from vision.errors import Unavailable
 from vision.inference import InferenceService
 from vision.jobs import Jobs
-from vision.models import Models, load_runner
+from vision.models import Models, open_runner
 from vision.portal import JobDesk, Portal
 from vision.runner import Runner
-from vision.settings import Settings, read_settings
-from vision.telemetry import Handler, instrumented
+from vision.settings import BucketFolder, Settings, read_settings
+from vision.sources import BucketSource, FolderSource, ModelSource
+from vision.telemetry import Handler, instrumented, logger
 from vision.uploads import Uploads
 
 _MAPPED_MB = 120
@@ -64,19 +67,31 @@ def build_portal() -> Handler:
 
 
 def open_models(settings: Settings) -> Models:
-    """The models of the settings' folder; their sessions have the settings' threads.
+    """The models of the settings' place; their sessions have the settings' threads.
 
     Raises:
-        InvalidSettings: when the model to prefer is not there.
+        InvalidSettings: when the place cannot be read, or the model to prefer is not there.
     """
 
     def load(folder: Path, card: ModelCard) -> Runner:
-        return load_runner(folder, card, settings.num_threads)
+        return open_runner(folder, card, settings.num_threads)
 
-    models = Models(settings.models, settings.model, load)
-    if settings.model and settings.model not in models.cards:
-        raise InvalidSettings(f"VISION_MODEL={settings.model!r}: there is no such model in {settings.models}")
+    models = Models(_source(settings.models), settings.model, load)
+    try:
+        models.read_cards()
+    except Unavailable as error:
+        # The first request tries again, and can tell whoever waits for it.
+        logger.warning("no cards yet", extra={"detail": error.detail})
     return models
+
+
+def _source(place: Path | BucketFolder) -> ModelSource:
+    if isinstance(place, Path):
+        return FolderSource(place)
+    store = aws.S3Store()
+    # A name of its own for each user of the machine, who alone may enter it.
+    folder = Path(tempfile.gettempdir()) / f"vision-models-{os.getuid()}"
+    return BucketSource(place, store, ModelCache(folder, store))
 
 
 def _bound_memory(memory_mb: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,35 @@ from vision.errors import InvalidSettings
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 MEGABYTES_A_CPU = 1769  # Lambda gives one vCPU per 1,769 MB of memory
 
+# How long a model may take to come from S3. A function has 10 s to start, or is started again with its first
+# event; with provisioned concurrency it has 130 s. An answer over HTTP must come within 30 s, and the model
+# has to be loaded and run in them too.
+START_S, PROVISIONED_START_S, FETCH_S = 7, 100, 20
+_S3_PREFIX = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFolder:
+    """A place in S3 that holds things as a folder would.
+
+    Attributes:
+        bucket: its name.
+        prefix: of the keys; empty, or ends with a slash.
+    """
+
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says; every field has a safe default but the AWS resources.
 
     Attributes:
-        models: the folder that holds one folder a model.
+        models: the folder that holds one folder a model, on disk or in S3.
         model: id of the model to use where a request names none; empty: the card marked default.
         max_bytes: largest image and largest answer over HTTP, in bytes.
         max_pixels: largest image over HTTP, in pixels.
@@ -33,9 +57,10 @@ class Settings:
         job_ttl_days: how long the row of a job is kept, in days.
         max_receives: how often an event is delivered before it is dead-lettered; 0: not known.
         memory_mb: memory of the function in MB; 0: not on Lambda, all cores are used.
+        initialization: how Lambda starts the function: `on-demand`, `provisioned-concurrency`, `snap-start`.
     """
 
-    models: Path
+    models: Path | BucketFolder
     model: str = ""
     max_bytes: int = 4_500_000
     max_pixels: int = 50_000_000
@@ -49,6 +74,19 @@ class Settings:
     job_ttl_days: int = 30
     max_receives: int = 0
     memory_mb: int = 0
+    initialization: str = "on-demand"
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that a model may take to come from S3 while the function starts; no limit off Lambda."""
+        if not self.memory_mb:
+            return math.inf
+        return START_S if self.initialization == "on-demand" else PROVISIONED_START_S
+
+    @property
+    def fetch_s(self) -> float:
+        """Seconds that a model may take to come from S3 while a request waits; no limit off Lambda."""
+        return FETCH_S if self.memory_mb else math.inf
 
     @property
     def num_threads(self) -> int:
@@ -92,9 +130,13 @@ def _default_models(environment: Mapping[str, str]) -> Path:
     return Path(__file__).resolve().parents[3] / "models"
 
 
-def _folder(text: str) -> Path:
+def _place(text: str) -> Path | BucketFolder:
+    found = _S3_PREFIX.fullmatch(text)
+    if found:
+        prefix = (found[2] or "").strip("/")
+        return BucketFolder(found[1], f"{prefix}/" if prefix else "")
     if "://" in text:
-        raise ValueError("must be a folder")
+        raise ValueError("must be a folder, or s3://bucket/prefix")
     return Path(text)
 
 
@@ -109,7 +151,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "VISION_MODELS": ("models", _folder),
+    "VISION_MODELS": ("models", _place),
     "VISION_MODEL": ("model", str),
     "VISION_MAX_BYTES": ("max_bytes", _positive),
     "VISION_MAX_PIXELS": ("max_pixels", _positive),
@@ -123,4 +165,5 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_JOB_TTL_DAYS": ("job_ttl_days", _positive),
     "VISION_MAX_RECEIVES": ("max_receives", _positive),
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ("memory_mb", _positive),
+    "AWS_LAMBDA_INITIALIZATION_TYPE": ("initialization", str),
 }
