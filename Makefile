@@ -24,6 +24,10 @@ test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
 models: .venv/.local  ## fetch the default models; NAMES="SqueezeNet_fp16 ..." fetches others, NAMES=--list lists them
 	@$(BIN)/python scripts/fetch_models.py $(NAMES)
 
+evaluate: .venv/.evaluate  ## measure a model on labelled photos: MODEL=<id> DATA=<folder> OPTIONS="--per-class"
+	@test -n "$(MODEL)" -a -n "$(DATA)" || { echo "Name a model and a folder: make evaluate MODEL=<id> DATA=<folder>" >&2; exit 1; }
+	@$(BIN)/python scripts/evaluate.py "$(MODEL)" "$(DATA)" $(OPTIONS)
+
 bench: .venv/.local models  ## time the handler against the bare work; PHOTO=file.jpg times that photo
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
@@ -47,7 +51,7 @@ clean:  ## remove the virtual environments, caches and builds; models stay
 	@echo $(CURDIR)/layers/core > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vision.pth"
 	@touch $@
 
-.venv/.local .venv/.test: .venv/.%: .venv/.base pyproject.toml
+.venv/.local .venv/.evaluate .venv/.test: .venv/.%: .venv/.base pyproject.toml
 	@echo "Installing the dependency group '$*' ..."
 	@$(BIN)/python -m pip install --quiet --group $*
 	@touch $@
@@ -60,4 +64,4 @@ clean:  ## remove the virtual environments, caches and builds; models stay
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test models bench build deploy clean
+.PHONY: help run test models evaluate bench build deploy clean
