@@ -1,10 +1,12 @@
-"""Stand-ins for what AWS gives: the object store, the Lambda context and events; and for the runner."""
+"""Stand-ins for what AWS gives: objects, a bucket of models, the Lambda context, events; and the runner."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -43,6 +45,64 @@ class FakeStore:
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
         return f"https://{bucket}.example.com/{key}?expires={expires_s}"
+
+
+class FakeBucket:
+    """Objects in a dictionary by key, in whatever bucket; their etag is their MD5.
+
+    Attributes:
+        objects: bytes by key.
+        requests: what was asked for, in order: the method, the key and, of ranges, the first byte.
+        faults: raised by the next readings of a range, one each.
+        limit: bytes after which a range ends, as a broken connection would end it; none unless given.
+    """
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        self.objects = dict(objects or {})
+        self.requests: list[tuple[str, str, int]] = []
+        self.faults: list[Exception] = []
+        self.limit: int | None = None
+
+    def describe(self, source: S3Object) -> tuple[S3Object, int]:
+        self.requests.append(("describe", source.key, 0))
+        data = self._find(source.key)
+        return replace(source, etag=_etag(data)), len(data)
+
+    def read_range(self, source: S3Object, start: int, length: int) -> Iterator[bytes]:
+        self.requests.append(("read", source.key, start))
+        data = self._find(source.key)
+        if _etag(data) != source.etag:
+            raise NotFound(f"{source.key} is another object now")
+        if self.faults:
+            raise self.faults.pop(0)
+        end = start + min(length, self.limit or length)
+        middle = (start + end) // 2
+        yield data[start:middle]
+        yield data[middle:end]
+
+    def get(self, source: S3Object, max_bytes: int) -> bytes:
+        self.requests.append(("get", source.key, 0))
+        data = self._find(source.key)
+        if len(data) > max_bytes:
+            raise TooLarge("too large")
+        return data
+
+    def list_folders(self, bucket: str, prefix: str) -> list[str]:  # noqa: ARG002  # as S3 has it
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def reads(self) -> list[int]:
+        """The first bytes of the ranges that were read, sorted."""
+        return sorted(start for method, _, start in self.requests if method == "read")
+
+    def _find(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise NotFound(f"{key} does not exist")
+        return self.objects[key]
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 class FakeRunner:

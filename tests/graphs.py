@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -104,6 +104,45 @@ def write_model(
     document["sha256"] = changes.get("sha256", hashlib.sha256(data).hexdigest())
     (folder / "card.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
+
+
+def external_graph(
+    *names: str,
+    size: tuple[int, int] = (8, 8),
+    where: Literal["initializer", "constant", "branch"] = "initializer",
+) -> onnx.ModelProto:
+    """Gives the sum of three float32 weights from each of some files, which it names, float32 (1, 3).
+
+    Args:
+        names: of the files; each holds 12 bytes.
+        size: of the image that it takes, uint8 NHWC, and does not look at.
+        where: whether the weights are initializers, constants, or constants in the branches of an `If`.
+    """
+    tensors = [_external(name, f"weights_{index}") for index, name in enumerate(names)]
+    if where == "initializer":
+        nodes, initializers = [], tensors
+    else:
+        nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in tensors]
+        initializers = []
+    nodes.append(helper.make_node("Sum", [tensor.name for tensor in tensors], ["scores"]))
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])
+    if where == "branch":
+        branch = helper.make_graph(nodes, "branch", [], [scores])
+        nodes = [
+            helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+            helper.make_node("If", ["yes"], ["scores"], then_branch=branch, else_branch=branch),
+        ]
+    graph = helper.make_graph(nodes, "small", [image_input(size, "NHWC", "uint8")], [scores], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _external(file: str, name: str) -> onnx.TensorProto:
+    tensor = TensorProto(
+        name=name, data_type=TensorProto.FLOAT, dims=[1, 3], data_location=TensorProto.EXTERNAL
+    )
+    for key, value in (("location", file), ("offset", "0"), ("length", "12")):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
 
 
 def yolox_rows(

@@ -151,6 +151,61 @@ class TestS3Store:
 
 
 @pytest.mark.usefixtures("deployment")
+class TestModels:
+    def test_an_object_is_described_by_its_etag_and_size(self) -> None:
+        etag = S3Store().put("outbox", "m/model.onnx", b"0123456789", "x/y")
+
+        found = S3Store().describe(S3Object("outbox", "m/model.onnx"))
+
+        assert found == (S3Object("outbox", "m/model.onnx", etag=etag), 10)
+
+    def test_a_range_is_read_of_the_object_that_was_described(self) -> None:
+        S3Store().put("outbox", "m/model.onnx", b"0123456789", "x/y")
+        source, _ = S3Store().describe(S3Object("outbox", "m/model.onnx"))
+
+        assert b"".join(S3Store().read_range(source, 3, 4)) == b"3456"
+        S3Store().put("outbox", "m/model.onnx", b"another", "x/y")
+        with pytest.raises(NotFound):
+            b"".join(S3Store().read_range(source, 3, 4))
+
+    def test_folders_are_listed_by_name_and_files_are_not(self, s3: S3Client) -> None:
+        for key in (
+            "models/a/card.json",
+            "models/a/deep/er",
+            "models/b/card.json",
+            "models/c",
+            "elsewhere/d/e",
+        ):
+            s3.put_object(Bucket="outbox", Key=key, Body=b"")
+
+        assert S3Store().list_folders("outbox", "models/") == ["a", "b"]
+        assert S3Store().list_folders("outbox", "") == ["elsewhere", "models"]
+        assert S3Store().list_folders("outbox", "nothing/") == []
+
+    @pytest.mark.slow
+    def test_more_folders_than_a_page_holds_are_all_listed(self, s3: S3Client) -> None:
+        for number in range(1005):
+            s3.put_object(Bucket="outbox", Key=f"models/{number:04}/card.json", Body=b"")
+
+        assert len(S3Store().list_folders("outbox", "models/")) == 1005
+
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [(_client_error("SlowDown"), Unavailable), (_client_error("AccessDenied"), Forbidden)],
+        ids=["SlowDown", "AccessDenied"],
+    )
+    def test_faults_are_told_apart_here_too(
+        self, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[VisionError]
+    ) -> None:
+        monkeypatch.setattr(aws, "_s3", lambda: FailingClient(error))
+
+        with pytest.raises(expected):
+            S3Store().describe(S3Object("shelf", "a"))
+        with pytest.raises(expected):
+            list(S3Store().read_range(S3Object("shelf", "a", etag="e"), 0, 1))
+
+
+@pytest.mark.usefixtures("deployment")
 class TestTable:
     def test_a_row_is_made_changed_and_got(self) -> None:
         table = Table("jobs")

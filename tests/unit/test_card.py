@@ -51,10 +51,53 @@ def test_a_card_written_out_is_the_same_card() -> None:
     assert document["normalize"]["mean"] == [1.0, 2.0, 3.0]
 
 
+def test_weights_beside_the_graph_are_among_the_files_and_in_the_card_written_out() -> None:
+    card = parse_card(card_document(external_data={"file": "model.data", "sha256": "1" * 64}))
+
+    document = json.loads(json.dumps(written(card)))
+
+    assert [(each.file, each.sha256[0]) for each in card.files] == [("model.onnx", "0"), ("model.data", "1")]
+    assert document["external_data"] == {"file": "model.data", "sha256": "1" * 64}
+    assert parse_card(document) == card
+
+
+def test_a_card_without_weights_beside_the_graph_has_one_file() -> None:
+    card = parse_card(card_document(external_data=None))
+
+    assert [each.file for each in card.files] == ["model.onnx"]
+    assert written(card)["external_data"] is None
+
+
+@pytest.mark.parametrize(
+    ("file", "sha256", "field"),
+    [
+        ("../model.data", "1" * 64, r"external_data\.file"),
+        ("/tmp/model.data", "1" * 64, r"external_data\.file"),
+        ("sub/model.data", "1" * 64, r"external_data\.file"),
+        ("..", "1" * 64, r"external_data\.file"),
+        (".", "1" * 64, r"external_data\.file"),
+        ("", "1" * 64, r"external_data\.file"),
+        ("a\0b", "1" * 64, r"external_data\.file"),
+        ("model.onnx", "1" * 64, "file, labels"),
+        ("labels.txt", "1" * 64, "file, labels"),
+        ("card.json", "1" * 64, "file, labels"),
+        ("model.data", "1" * 63, r"external_data\.sha256"),
+        ("model.data", "A" * 64, r"external_data\.sha256"),
+    ],
+)
+def test_weights_beside_the_graph_have_a_plain_name_of_their_own_and_a_hash(
+    file: str, sha256: str, field: str
+) -> None:
+    with pytest.raises(InvalidModel, match=f"^{field}"):
+        parse_card(card_document(external_data={"file": file, "sha256": sha256}))
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"id": 5}, "id"),
+        ({"external_data": "model.data"}, "external_data"),
+        ({"external_data": {"file": "model.data"}}, "external_data"),
         ({"id": "../other"}, "id"),
         ({"id": ""}, "id"),
         ({"task": "pose"}, "task"),

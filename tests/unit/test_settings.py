@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from vision.errors import InvalidSettings
-from vision.settings import Settings, read_settings
+from vision.settings import BucketFolder, Settings, read_settings
 
 
 def test_an_empty_environment_gives_the_limits_of_the_contract() -> None:
@@ -41,6 +42,7 @@ def test_each_variable_reaches_its_setting() -> None:
             "VISION_UPLOAD_EXPIRY_S": "60",
             "VISION_JOB_TTL_DAYS": "7",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
         }
     )
 
@@ -58,8 +60,57 @@ def test_each_variable_reaches_its_setting() -> None:
         upload_expiry_s=60,
         job_ttl_days=7,
         memory_mb=3008,
+        initialization="snap-start",
     )
     assert settings.readable_buckets == {"in", "out", "one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket", "prefix", "written"),
+    [
+        ("s3://shelf/models", "shelf", "models/", "s3://shelf/models"),
+        ("s3://shelf/a/b c/", "shelf", "a/b c/", "s3://shelf/a/b c"),
+        ("s3://shelf", "shelf", "", "s3://shelf"),
+        (" s3://my.shelf-1/ ", "my.shelf-1", "", "s3://my.shelf-1"),
+    ],
+)
+def test_models_may_lie_in_s3(text: str, bucket: str, prefix: str, written: str) -> None:
+    settings = read_settings({"VISION_MODELS": text})
+
+    assert settings.models == BucketFolder(bucket, prefix)
+    assert str(settings.models) == written
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://", "s3:///models", "s3://Not A Bucket/x", "https://a/b", "S3://shelf/a"]
+)
+def test_an_address_that_is_no_place_in_s3_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"VISION_MODELS=.*s3://bucket/prefix"):
+        read_settings({"VISION_MODELS": text})
+
+
+@pytest.mark.parametrize(
+    ("variables", "start_s", "fetch_s"),
+    [
+        ({}, math.inf, math.inf),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, 7, 20),
+        (
+            {
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+            },
+            100,
+            20,
+        ),
+    ],
+    ids=["off lambda", "on demand", "provisioned"],
+)
+def test_a_download_ends_before_lambda_would_end_the_process(
+    variables: dict[str, str], start_s: float, fetch_s: float
+) -> None:
+    settings = read_settings(variables)
+
+    assert (settings.start_s, settings.fetch_s) == (start_s, fetch_s)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
