@@ -39,6 +39,14 @@ def main(argv: list[str] | None = None) -> int:
     # Until it serves; SIGINT too, because a shell starts background jobs with it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    models = os.environ.get("VISION_MODELS", "")
+    if models.startswith("s3://"):
+        print(
+            f"VISION_MODELS={models}: the local service has an S3 of its own, which is empty. Copy the "
+            f"models and name the folder: aws s3 cp --recursive {models} FOLDER",
+            file=sys.stderr,
+        )
+        return 2
     host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "3000")
     try:
         # Before anything slow, so that a taken port is told at once.

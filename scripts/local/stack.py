@@ -136,7 +136,12 @@ def _for_moto(template: Template) -> dict[str, Any]:
 def _to_resolve(resource: dict[str, Any]) -> dict[str, Any]:
     properties = dict(resource["Properties"])
     if resource["Type"] == "AWS::Lambda::Function":
-        properties = {"Environment": properties.get("Environment", {})}
+        needed = (
+            "Environment",
+            "MemorySize",
+            "Timeout",
+        )  # the rest names layers and roles, which moto has not
+        properties = {name: properties[name] for name in needed if name in properties}
     if resource["Type"] == "AWS::Lambda::EventSourceMapping":
         properties["FunctionName"] = properties["FunctionName"]["Ref"]
     if "Condition" in resource:
@@ -153,8 +158,8 @@ def _functions(template: Template, resolved: Mapping[str, Any]) -> dict[str, Fun
             name=name,
             code=template.code[name],
             handler=properties["Handler"],
-            memory_mb=properties["MemorySize"],
-            timeout_s=properties["Timeout"],
+            memory_mb=int(resolved[name]["MemorySize"]),
+            timeout_s=int(resolved[name]["Timeout"]),
             environment={key: str(text) for key, text in resolved[name]["Environment"]["Variables"].items()},
             resource_variables=frozenset(
                 key

@@ -104,6 +104,36 @@ def test_no_policy_allows_every_action_or_every_resource(template: Template) -> 
     assert not [s for s in statements if "*" in json.dumps([s["Action"]]) or s["Resource"] == "*"]
 
 
+def test_models_in_a_bucket_are_read_by_every_function_that_lists_or_runs_them(template: Template) -> None:
+    functions = template.resources("AWS::Lambda::Function")
+    roles = template.resources("AWS::IAM::Role")
+    only_with_bucket = {"Fn::If": ["HasModelsBucket", {"Ref": "ModelsPolicy"}, {"Ref": "AWS::NoValue"}]}
+
+    readers = {
+        name
+        for name, each in functions.items()
+        if "VISION_MODELS" in each["Properties"]["Environment"]["Variables"]
+    }
+    allowed = {
+        name
+        for name in functions
+        if only_with_bucket in roles[f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+    }
+
+    assert readers == allowed == functions.keys() - {"JobsFunction"}
+
+
+def test_no_more_of_the_models_bucket_is_read_than_the_prefix(template: Template) -> None:
+    policy = template.resources("AWS::IAM::ManagedPolicy")["ModelsPolicy"]
+    read, listed = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert policy["Condition"] == "HasModelsBucket"
+    assert (read["Action"], listed["Action"]) == ("s3:GetObject", "s3:ListBucket")
+    assert read["Resource"]["Fn::Sub"].endswith(":::${ModelsBucket}/${ModelsPrefix}/*")
+    assert listed["Resource"]["Fn::Sub"].endswith(":::${ModelsBucket}")
+    assert listed["Condition"] == {"StringLike": {"s3:prefix": {"Fn::Sub": "${ModelsPrefix}/*"}}}
+
+
 @pytest.mark.parametrize("bucket", ["InputBucket", "ResultsBucket"])
 def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Template, bucket: str) -> None:
     policies = template.resources("AWS::S3::BucketPolicy").values()
