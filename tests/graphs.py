@@ -68,6 +68,46 @@ def channel_graph(size: tuple[int, int], *, layout: str, as_map: bool) -> onnx.M
     return _model(nodes, [image_input(size, layout, "float32")], [output])
 
 
+def vgg16_graph(rng: np.random.Generator) -> onnx.ModelProto:
+    """VGG16 in float32 with random weights, 553 MB: NCHW 224 x 224 -> scores (1, 1000)."""
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+
+    def layer(op: str, inputs: str, shape: tuple[int, ...], **attributes: Any) -> str:
+        """A layer whose output keeps the variance of its input, as He et al. draw weights."""
+        name = f"layer_{len(nodes)}"
+        fan_in = int(np.prod(shape[1:])) if op == "Conv" else shape[0]
+        drawn = rng.standard_normal(shape, np.float32) * np.float32((2 / fan_in) ** 0.5)
+        weights.append(numpy_helper.from_array(drawn, f"{name}_weights"))
+        nodes.append(helper.make_node(op, [inputs, f"{name}_weights"], [name], **attributes))
+        return name
+
+    def plain(op: str, inputs: str, **attributes: Any) -> str:
+        name = f"layer_{len(nodes)}"
+        nodes.append(helper.make_node(op, [inputs], [name], **attributes))
+        return name
+
+    last, channels = "image", 3
+    for num_layers, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        for _ in range(num_layers):
+            convolved = layer("Conv", last, (width, channels, 3, 3), pads=[1, 1, 1, 1])
+            last, channels = plain("Relu", convolved), width
+        last = plain("MaxPool", last, kernel_shape=[2, 2], strides=[2, 2])
+    last = plain("Flatten", last)
+    last = plain("Relu", layer("Gemm", last, (512 * 7 * 7, 4096)))
+    last = plain("Relu", layer("Gemm", last, (4096, 4096)))
+    logits = layer("Gemm", last, (4096, 1000))
+    nodes.append(helper.make_node("Softmax", [logits], ["scores"], axis=1))
+    graph = helper.make_graph(
+        nodes,
+        "vgg16",
+        [image_input((224, 224), "NCHW", "float32")],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1000])],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
 def image_input(size: tuple[int, int], layout: str, dtype: str, name: str = "image") -> onnx.ValueInfoProto:
     shape = [1, 3, *size] if layout == "NCHW" else [1, *size, 3]
     return helper.make_tensor_value_info(name, _DTYPES[dtype], shape)
