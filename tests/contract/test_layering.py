@@ -16,7 +16,7 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
-    *("events", "body", "aws", "weights", "download", "cache", "sources"),
+    *("events", "body", "aws", "weights", "sources", "download", "cache", "s3_models"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
     *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "edge", "portal", "service", "cli"),

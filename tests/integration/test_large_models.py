@@ -297,7 +297,7 @@ def _upload_large(clients: Clients, folder: Path) -> None:
         clients.s3.put_object(Bucket=SHELF, Key=key, Body=data)
         stored = s3_backends[ACCOUNT]["aws"].get_object(SHELF, key)
         assert stored is not None
-        stored._value_buffer = io.BytesIO(data)
+        stored._value_buffer = io.BytesIO(data)  # type: ignore[assignment]  # anything with read and seek
 
 
 def _kill_on_the_way(variables: dict[str, str], tmp: Path, num_noted: int) -> int:

@@ -76,6 +76,31 @@ def test_a_graph_cut_off_is_refused(tmp_path: Path) -> None:
         OnnxRunner(_saved(tmp_path, data[: len(data) // 2]), 1)
 
 
+def test_a_graph_that_takes_more_memory_than_there_is_says_what_to_raise(tmp_path: Path) -> None:
+    path = _saved(
+        tmp_path, constant_graph({"scores": np.ones((1, 20_000_000), np.float32)}).SerializeToString()
+    )
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from vision.runner import InvalidModel, OnnxRunner\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (180 * 2**20, 180 * 2**20))\n"
+        "try:\n"
+        "    OnnxRunner(Path(sys.argv[1]), 1)\n"
+        "except InvalidModel as error:\n"
+        "    print(error.detail)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        check=True,
+    )
+
+    assert b"raise its MemorySize" in done.stdout
+
+
 @pytest.mark.parametrize(
     "tensor",
     [np.zeros((1, 9, 9, 3), np.uint8), np.zeros((1, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8)],

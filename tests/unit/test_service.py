@@ -20,6 +20,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from tests.fakes import (
     REQUEST_ID,
+    FakeBucket,
     FakeContext,
     FakeRunner,
     FakeStore,
@@ -32,16 +33,19 @@ from tests.fakes import (
 from tests.graphs import card_document, channel_graph, mean_graph, write_model
 
 from vision import service
+from vision.cache import ModelCache
 from vision.card import Task, parse_card
+from vision.download import TRIES
 from vision.edge import Edge
 from vision.errors import InvalidSettings, Unavailable
 from vision.inference import InferenceService
-from vision.models import Model
+from vision.models import Model, Models, open_runner
 from vision.params import Parameters
 from vision.pipeline import predict
 from vision.results import Classification
 from vision.runner import Outputs, Signature
-from vision.settings import Settings
+from vision.s3_models import BucketSource
+from vision.settings import BucketFolder, Settings
 from vision.telemetry import Handler, Stopwatch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -567,6 +571,46 @@ class TestComposition:
         assert "segments" in json.loads(store.objects["outbox", location["key"]])
 
 
+class TestModelsInS3:
+    @pytest.fixture
+    def bucket(self, models_folder: Path) -> FakeBucket:
+        paths = models_folder.glob("colors/*")
+        return FakeBucket({f"models/colors/{path.name}": path.read_bytes() for path in paths})
+
+    def _service(self, bucket: FakeBucket, tmp_path: Path) -> InferenceService:
+        source = BucketSource(
+            BucketFolder("shelf", "models/"), bucket, ModelCache(tmp_path / "cache", bucket)
+        )
+        models = Models(source, "", lambda folder, card: open_runner(folder, card, 1))
+        return InferenceService("classification", Settings(models=tmp_path), models, FakeStore())
+
+    def test_a_function_that_starts_during_an_outage_answers_503_and_then_the_photo(
+        self, bucket: FakeBucket, tmp_path: Path, halves: bytes
+    ) -> None:
+        bucket.faults = (
+            [Unavailable("s3://shelf/models/colors/model.onnx did not answer: SlowDown")] * 2 * TRIES
+        )
+        inference = self._service(bucket, tmp_path)
+
+        inference.warm()
+        handler = Edge({("POST", "/"): inference.answer})
+        statuses = [_call(handler, http_event(path="/", body=halves))[0] for _ in range(2)]
+
+        assert statuses == [503, 200]
+
+    def test_a_model_that_a_function_fetched_while_it_started_is_not_fetched_again(
+        self, bucket: FakeBucket, tmp_path: Path, halves: bytes
+    ) -> None:
+        inference = self._service(bucket, tmp_path)
+        inference.warm()
+        before = len(bucket.requests)
+
+        status, _ = _call(Edge({("POST", "/"): inference.answer}), http_event(path="/", body=halves))
+
+        assert status == 200
+        assert len(bucket.requests) == before > 0
+
+
 class TestPlainInvocations:
     def test_an_inline_image_is_answered(self, build: Build, halves: bytes) -> None:
         document = {"image": base64.b64encode(halves).decode(), "parameters": {"top_k": 1}}
@@ -591,13 +635,13 @@ from tests.fakes import FakeContext, http_event
 
 handler = importlib.import_module(f"functions.{sys.argv[1]}.app").handler
 answer = handler(http_event(path=sys.argv[2], body=sys.stdin.buffer.read()), FakeContext())
-slow = {"boto3", "botocore.session", "botocore.client", "pydantic"} & set(sys.modules)
+slow = {"boto3", "botocore.session", "botocore.client", "pydantic", "vision.cache"} & set(sys.modules)
 print(json.dumps([answer["statusCode"], sorted(slow)]))
 """
 
 
 @pytest.mark.parametrize("task", ROUTES)
-def test_a_call_that_carries_its_image_loads_neither_boto3_nor_pydantic(
+def test_a_call_that_carries_its_image_loads_neither_boto3_nor_pydantic_nor_what_s3_needs(
     models_folder: Path, halves: bytes, task: Task
 ) -> None:
     done = subprocess.run(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import resource
-import tempfile
 from pathlib import Path
 
 from vision import aws
-from vision.cache import ModelCache
 from vision.card import ModelCard, Task
 from vision.claims import Claims
 from vision.edge import Edge
@@ -23,7 +21,7 @@ from vision.models import Models, open_runner
 from vision.portal import JobDesk, Portal
 from vision.runner import Runner
 from vision.settings import BucketFolder, Settings, read_settings
-from vision.sources import BucketSource, FolderSource, ModelSource
+from vision.sources import FolderSource, ModelSource
 from vision.telemetry import Handler, instrumented, logger
 from vision.uploads import Uploads
 
@@ -88,6 +86,12 @@ def open_models(settings: Settings) -> Models:
 def _source(place: Path | BucketFolder) -> ModelSource:
     if isinstance(place, Path):
         return FolderSource(place)
+    # 10 ms, and boto3 later, spent only where models lie in S3.
+    import tempfile  # noqa: PLC0415
+
+    from vision.cache import ModelCache  # noqa: PLC0415
+    from vision.s3_models import BucketSource  # noqa: PLC0415
+
     store = aws.S3Store()
     # A name of its own for each user of the machine, who alone may enter it.
     folder = Path(tempfile.gettempdir()) / f"vision-models-{os.getuid()}"
