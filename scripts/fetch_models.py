@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "layers" / "core"))  # a bare checkout will do
 
+from conversion.errors import ConversionError
 from model_catalog import CatalogError, Entry, read_catalog, select
 from model_folder import graph_in_place, is_in_place, write_folder
 from model_source import SourceError, obtain
-from tflite_converter import ConversionError
 from vision.errors import InvalidModel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +31,6 @@ CACHE = ROOT / ".cache" / "models"
 def main(argv: list[str] | None = None) -> int:
     """Fetches the models named on the command line; 1 and one sentence when that fails."""
     arguments = _parser().parse_args(argv)
-    mirror = os.environ.get(MIRROR, "").strip()
     try:
         catalog = read_catalog(CATALOG)
         if arguments.list:
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         fetch(
             entries,
             arguments.models,
-            mirror=Path(mirror).expanduser() if mirror else None,
+            mirror=find_mirror(),
             cache=CACHE,
             force=arguments.force,
         )
@@ -87,6 +86,12 @@ def fetch(
             weights = weights or obtain(entry.source, mirror=mirror, cache=cache)
             label_file = obtain(entry.labels.source, mirror=mirror, cache=cache)
             write_folder(entry, folder, weights=weights, label_file=label_file)
+
+
+def find_mirror() -> Path | None:
+    """Gives the folder that the environment names as the mirror of the source files, if it does."""
+    mirror = os.environ.get(MIRROR, "").strip()
+    return Path(mirror).expanduser() if mirror else None
 
 
 @contextmanager

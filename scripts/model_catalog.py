@@ -105,13 +105,8 @@ def read_catalog(path: Path) -> dict[str, Entry]:
     Raises:
         CatalogError: naming the entry and field at fault.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogError(f"The catalog {path} cannot be read: {error}.") from error
-    labels = {
-        name: _label_list(table, f"labels.{name}") for name, table in document.get("labels", {}).items()
-    }
+    document = _read(path)
+    labels = _label_lists(document)
     entries: dict[str, Entry] = {}
     for table in document.get("models", []):
         entry = _entry(table, labels)
@@ -119,6 +114,15 @@ def read_catalog(path: Path) -> dict[str, Entry]:
             raise CatalogError(f"The catalog has {entry.id} twice.")
         entries[entry.id] = entry
     return entries
+
+
+def read_label_lists(path: Path) -> dict[str, LabelList]:
+    """Gives the label lists of a catalog by name.
+
+    Raises:
+        CatalogError: naming the list and field at fault.
+    """
+    return _label_lists(_read(path))
 
 
 def select(catalog: dict[str, Entry], names: list[str], *, everything: bool) -> list[Entry]:
@@ -135,6 +139,18 @@ def select(catalog: dict[str, Entry], names: list[str], *, everything: bool) -> 
     if names:
         return [catalog[name] for name in dict.fromkeys(names)]
     return [entry for entry in catalog.values() if entry.is_default]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CatalogError(f"The catalog {path} cannot be read: {error}.") from error
+
+
+def _label_lists(document: dict[str, Any]) -> dict[str, LabelList]:
+    tables = document.get("labels", {})
+    return {name: _label_list(table, f"labels.{name}") for name, table in tables.items()}
 
 
 def _entry(table: dict[str, Any], labels: dict[str, LabelList]) -> Entry:

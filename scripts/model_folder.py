@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from conversion.launcher import convert_tflite
 from model_catalog import Entry
 from model_source import hash_file
-from tflite_converter import convert
 from vision.card import parse_card
 
 # Two levels below the models folder, where nothing that looks for models/<id>/card.json finds half a model.
@@ -55,7 +55,7 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
     labels = entry.labels.read(label_file.read_text(encoding="utf-8"))
     with replacement(folder) as new:
         if weights.suffix == ".tflite":
-            convert(weights, new / "model.onnx")
+            convert_tflite(weights, new / "model.onnx")
         else:
             shutil.copyfile(weights, new / "model.onnx")
         complete(new, entry.card(hash_file(new / "model.onnx")), labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper
 import fetch_models
 import model_folder
 import model_source
-from tflite_converter import ConversionError
+from conversion.errors import ConversionError
 from vision.card import read_card, read_labels
 
 LABELS = b"background\ncat\ndog\nowl\nthis line is no label\n"
@@ -147,6 +148,16 @@ def test_a_model_in_place_needs_neither_mirror_nor_network(
     assert (project.models / "tiny" / "model.onnx").stat() == before
 
 
+def test_a_card_with_metrics_measured_anew_is_in_place(project: Project) -> None:
+    project.run()
+    path = project.models / "tiny" / "card.json"
+    measured = json.dumps({**json.loads(path.read_text()), "metrics": {"top1": 0.5, "parity": {}}})
+    path.write_text(measured)
+
+    assert project.run() == (0, "")
+    assert path.read_text() == measured
+
+
 @pytest.mark.parametrize("name", ["card.json", "labels.txt", "model.onnx"])
 def test_a_model_with_a_file_missing_is_written_anew(project: Project, name: str) -> None:
     project.run()
@@ -269,7 +280,7 @@ def test_a_failed_conversion_shows_the_converters_words_and_leaves_nothing(
         raise ConversionError(f"{source.name} cannot be converted to ONNX:\nunknown operator")
 
     project.write_catalog(suffix=".tflite")
-    monkeypatch.setattr(model_folder, "convert", fail)
+    monkeypatch.setattr(model_folder, "convert_tflite", fail)
 
     assert project.run() == (1, "tiny.tflite cannot be converted to ONNX:\nunknown operator\n")
     assert listing(project.models) == []

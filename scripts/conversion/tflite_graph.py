@@ -1,4 +1,4 @@
-"""A TFLite file -> an ONNX file, int8 kept as QDQ; runs in `.venv-convert`, which has TensorFlow.
+"""A TFLite file -> an ONNX graph, int8 kept as QDQ or made float32.
 
 The same input gives the same bytes, so that the hash of a model says which weights it has.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
+
+from conversion.canonical import canonicalize
 
 OPSET = 17
 _POSTPROCESS = b"TFLite_Detection_PostProcess"
@@ -62,75 +63,6 @@ def use_fast_nms(graph: onnx.GraphProto) -> None:
                 helper.make_node("Concat", columns, [rows], axis=1),
             )
         )
-
-
-def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
-    """Gives graphs that differ only in inner names and node order the same bytes, in place.
-
-    tf2onnx numbers its nodes by the order of Python sets, so two runs never agree, and it names the
-    graph after the path of the source file. Inputs and outputs of the graph keep their names.
-    """
-    graph = model.graph
-    nodes = _from_outputs(graph)
-    initializers = {each.name: each for each in graph.initializer}
-    names = {each.name: each.name for each in (*graph.input, *graph.output)}
-    kept: dict[bytes, str] = {}
-    for number, node in enumerate(nodes):
-        node.name, node.domain = f"{node.op_type}_{number}", node.domain
-        _replace(node.attribute, sorted(node.attribute, key=lambda each: each.name))
-        for index, value in enumerate(node.input):
-            if value in initializers:
-                names[value] = _share(initializers[value], kept)
-            node.input[index] = names[value] if value else ""
-        for index, value in enumerate(node.output):
-            names.setdefault(value, f"{node.name}_{index}" if value else "")
-            node.output[index] = names[value]
-    used = {names[key]: each for key, each in initializers.items() if key in names}
-    tensors = [used[value] for value in kept.values()]
-    for tensor, value in zip(tensors, kept.values(), strict=True):
-        tensor.name = value
-    _replace(graph.initializer, tensors)
-    _replace(graph.node, nodes)
-    del graph.value_info[:]
-    graph.name, graph.doc_string, model.doc_string = name, "", ""
-
-
-def _from_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Gives the nodes the outputs need, each after those it reads, in an order set by the graph alone."""
-    producers = {value: node for node in graph.node for value in node.output if value}
-    done: set[str] = set()
-    nodes = []
-    stack = [output.name for output in reversed(graph.output)]
-    while stack:
-        node = producers.get(stack[-1])
-        if node is None or node.output[0] in done:
-            stack.pop()
-            continue
-        pending = [
-            value for value in node.input if value in producers and producers[value].output[0] not in done
-        ]
-        if pending:
-            stack.extend(reversed(pending))
-        else:
-            done.add(node.output[0])
-            nodes.append(node)
-            stack.pop()
-    return nodes
-
-
-def _share(tensor: onnx.TensorProto, kept: dict[bytes, str]) -> str:
-    """Gives the name of the first tensor with the same content, numbered by first use."""
-    content = type(tensor)()
-    content.CopyFrom(tensor)
-    content.ClearField("name")
-    return kept.setdefault(content.SerializeToString(deterministic=True), f"constant_{len(kept)}")
-
-
-def _replace(field: Any, messages: list[Any]) -> None:
-    """Puts copies of the messages in place of a repeated field's own."""
-    copies = [type(message).FromString(message.SerializeToString()) for message in messages]
-    del field[:]
-    field.extend(copies)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,8 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 import fetch_models
+from conversion.canonical import canonicalize
+from conversion.tflite_graph import use_fast_nms
 from model_catalog import read_catalog
-from tflite_to_onnx import canonicalize, use_fast_nms
 from vision.card import read_card, read_labels
 
 

@@ -1,0 +1,1 @@
+"""Source models -> model folders: loaded, exported to ONNX, verified against their source, carded."""

@@ -1,0 +1,100 @@
+"""One source -> one model folder, in one screen: load, export, finish, card, compare, put in place."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conversion import graph, normalization, sources
+from conversion.errors import ConversionError
+from conversion.facts import read_labels, settle
+from conversion.options import Options, parse
+from conversion.original import Original
+from conversion.parity import compare
+from conversion.photos import read_photos
+from conversion.report import describe
+from model_catalog import CatalogError
+from model_folder import complete, replacement
+from model_source import SourceError, hash_file
+from vision.card import parse_card
+from vision.errors import VisionError
+from vision.models import Model, load_runner
+
+GRAPH, DATA, LABELS = "model.onnx", "model.onnx.data", "labels.txt"
+NUM_THREADS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Converts the source named on the command line; 1 and one sentence when that fails."""
+    options = parse(argv)
+    try:
+        convert(options)
+    except (ConversionError, CatalogError, SourceError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except VisionError as error:
+        print(f"{error.detail}.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"{error.filename or options.models} cannot be read or written: {error.strerror}.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def convert(options: Options) -> None:
+    """Writes a model's folder, once it is proven to answer as its source does.
+
+    Raises:
+        ConversionError, CatalogError, SourceError, VisionError: one sentence each; nothing is left behind.
+    """
+    kind, where = sources.split(options.source)
+    folder = options.models / (options.model_id or sources.default_id(where))
+    if folder.exists() and not options.force:
+        raise ConversionError(
+            f"There is a model {folder.name} already: --force replaces it, --id names another."
+        )
+    photos = read_photos(options.photos)
+    original = sources.load(kind, options.wish(where))
+    labels = read_labels(original, options.labels)
+    facts = settle(original, options.fields, folder.name, len(labels))
+    with replacement(folder) as new:
+        served = _export(original, facts, new / GRAPH, options)
+        document = {**served, **_files(new)}
+        complete(new, document, labels)
+        card = parse_card(document)
+        plain = parse_card({**facts, **_files(new)})
+        model = Model(card, labels, load_runner(new, card, num_threads=NUM_THREADS))
+        parity = compare(original, model, plain, photos, options.tolerance or original.tolerance)
+        complete(new, {**document, "metrics": {"parity": parity.document(), "opset": options.opset}}, labels)
+        shown = describe(folder, new, card, len(labels), parity)
+    print(shown)
+
+
+def _export(original: Original, facts: dict[str, Any], target: Path, options: Options) -> dict[str, Any]:
+    """Writes the graph, and gives the card's fields for it: normalisation may have gone into the graph."""
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch) / GRAPH
+        original.export(raw)
+        served = normalization.fold_in(raw, facts) if options.normalize_in_graph else facts
+        graph.finish(raw, target, name=str(facts["id"]), is_folded=original.is_folded)
+    return served
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    """The fields of a card that name its files."""
+    data = folder / DATA
+    more = {"external_data": {"file": DATA, "sha256": hash_file(data)}} if data.exists() else {}
+    return {"file": GRAPH, "sha256": hash_file(folder / GRAPH), **more, "labels": LABELS}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""What a source tells, what the command line says and what running the model shows -> the card's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conversion.documents import merge
+from conversion.errors import ConversionError
+from conversion.original import Original, Tensor
+from conversion.presets import refuse_swapped
+from fetch_models import CACHE, CATALOG, find_mirror
+from model_catalog import read_label_lists
+from model_source import obtain
+
+_LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
+_UNITY = 1e-3  # how near to 1 the sum of probabilities is
+
+
+def settle(original: Original, options: Mapping[str, Any], model_id: str, num_labels: int) -> dict[str, Any]:
+    """Gives the card's fields but for the files.
+
+    Args:
+        original: the source.
+        options: fields that the command line states; they go before what the source tells.
+        model_id: of the model.
+        num_labels: how many labels it has.
+
+    Raises:
+        ConversionError: naming what must be stated.
+    """
+    facts = merge({"id": model_id, "licence": _LICENCE}, original.facts, options)
+    facts.pop("labels", None)
+    shown = original.run(_gray(facts["input"]))
+    facts.setdefault("task", _task(shown))
+    facts["output"] = {**_output(facts["task"], shown, num_labels), **facts.get("output", {})}
+    for is_missing, what, option in (
+        ("decoder" not in facts["output"], "how its outputs are read", "--decoder"),
+        ("resize" not in facts, "how photos are resized", "--resize"),
+        (
+            facts["input"]["dtype"] != "uint8" and "normalize" not in facts,
+            "how pixels are normalised",
+            "--preprocessing, or --scale, --mean and --std",
+        ),
+    ):
+        if is_missing:
+            raise ConversionError(f"The source does not tell {what}: state it with {option}.")
+    refuse_swapped(facts.get("normalize", {}))
+    return facts
+
+
+def read_labels(original: Original, option: str) -> tuple[str, ...]:
+    """Gives the labels by class id: those of the command line, or else of the source.
+
+    Args:
+        original: the source; its facts may name a label list of the catalog.
+        option: a file with one label a line, or the name of a label list of the catalog; may be empty.
+
+    Raises:
+        ConversionError: when nobody tells the labels, or the file cannot be read.
+        CatalogError, SourceError: when a list of the catalog cannot be had.
+    """
+    name = option or original.facts.get("labels", "")
+    if not name and not original.labels:
+        raise ConversionError("The source does not tell its labels: name a file with --labels.")
+    if not name:
+        return original.labels
+    lists = read_label_lists(CATALOG)
+    if name in lists:
+        file = obtain(lists[name].source, mirror=find_mirror(), cache=CACHE)
+        return lists[name].read(file.read_text(encoding="utf-8"))
+    try:
+        return tuple(line.strip() for line in Path(name).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConversionError(
+            f"--labels takes a file with one label a line, or one of {', '.join(lists)}: {name}: {error}."
+        ) from error
+
+
+def _gray(facts: Mapping[str, Any]) -> Tensor:
+    """A batch of one tensor that such an input takes."""
+    height, width = facts["size"]
+    shape = (1, 3, height, width) if facts["layout"] == "NCHW" else (1, height, width, 3)
+    return np.full(shape, 100 if facts["dtype"] == "uint8" else 0.1, facts["dtype"])
+
+
+def _task(shown: Mapping[str, Tensor]) -> str:
+    """The task of a model with one output: a row of scores, or a map with scores a pixel."""
+    shapes = [np.squeeze(each).ndim for each in shown.values()]
+    if shapes == [1]:
+        return "classification"
+    if shapes == [3]:
+        return "segmentation"
+    raise ConversionError(
+        "The source does not tell its task, and its outputs fit several: state it with --task."
+    )
+
+
+def _output(task: str, shown: Mapping[str, Tensor], num_labels: int) -> dict[str, Any]:
+    """How outputs are read, as far as running the model shows it."""
+    if task == "segmentation":
+        return {"decoder": "class-logits"}
+    if task == "detection":
+        return {}
+    scores = next(iter(shown.values()))
+    # One class more than there are labels: the first is a background.
+    return {"decoder": _classification_decoder(scores), "label_offset": int(scores.size == num_labels + 1)}
+
+
+def _classification_decoder(scores: Tensor) -> str:
+    """Whether the scores have been through a softmax."""
+    scores = scores.astype(np.float64)
+    if scores.min() < 0 or scores.max() > 1:
+        return "logits"
+    # Logits may lie in 0..1 by chance, but do not add up to 1.
+    return "probabilities" if abs(scores.sum() - 1) < _UNITY else "logits"

@@ -1,0 +1,149 @@
+"""Keras models: `keras:vgg16` and the rest of keras.applications, or `keras:FILE` (.keras, .h5)."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from conversion.affine import describe
+from conversion.errors import ConversionError, first_line
+from conversion.keras_graph import INPUT, export
+from conversion.original import Original, Pixels, Tensor
+from conversion.sources import Wish
+
+_FILES = {".keras", ".h5", ".hdf5"}
+_PUBLISHED_SIZE = (224, 224)  # of the applications that leave the size of their input open
+_IMAGENET_CLASSES = 1000
+_REFUSALS = (ValueError, TypeError, KeyError, OSError, AttributeError)  # what Keras raises for a bad file
+
+
+def load(wish: Wish) -> Original:
+    """Gives a Keras model, of a file or of keras.applications.
+
+    Raises:
+        ConversionError: when there is no such model, or its file or weights cannot be read.
+    """
+    if Path(wish.where).suffix in _FILES:
+        return _original(_read(Path(wish.where)), wish.size, {"source": Path(wish.where).name}, wish.opset)
+    model, normalize = _build(wish)
+    weights = Path(wish.weights or "imagenet").name
+    facts: dict[str, Any] = {
+        "source": f"keras.applications, weights: {weights}",
+        "description": f"{model.name} of keras.applications.",
+        "resize": {"mode": "shorter-side-crop"},
+        "preprocessing": describe(normalize, channels=3),
+    }
+    if model.output_shape[-1] == _IMAGENET_CLASSES:
+        facts["labels"] = "imagenet"
+    return _original(model, wish.size or _PUBLISHED_SIZE, facts, wish.opset, normalize)
+
+
+def _original(
+    model: Any,
+    size: tuple[int, int] | None,
+    facts: dict[str, Any],
+    opset: int,
+    normalize: Callable[[Pixels], Tensor] | None = None,
+) -> Original:
+    height, width = _size(model, size)
+    names = [str(name) for name in model.output_names]
+    preprocessing = facts.pop("preprocessing", {"input": {}})
+    tensor = {"name": INPUT, "size": [height, width], "layout": "NHWC", "dtype": "float32"}
+    return Original(
+        facts={
+            "description": f"The Keras model {model.name}.",
+            **facts,
+            **preprocessing,
+            "input": {**tensor, **preprocessing["input"]},
+            "output": {"layout": "NHWC"},
+        },
+        run=lambda tensors: _run(model, names, tensors),
+        export=lambda path: export(model, (height, width, 3), names, path, opset),
+        normalize=normalize,
+    )
+
+
+def _read(path: Path) -> Any:
+    """The model in a file, loaded by the version of Keras that wrote it.
+
+    Keras 3 takes files of Keras 2, but fails on some of its layers.
+    """
+    if not path.is_file():
+        raise ConversionError(f"There is no file {path}.")
+    try:
+        if _version(path).startswith("2."):
+            import tf_keras  # noqa: PLC0415  # 3 s, for old files only
+
+            return tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except _REFUSALS as error:
+        raise ConversionError(f"Keras cannot load {path.name}: {first_line(error)}") from error
+
+
+def _version(path: Path) -> str:
+    """The version of Keras that wrote a file; empty where it does not say."""
+    if path.suffix == ".keras":
+        if not zipfile.is_zipfile(path):
+            raise ConversionError(f"{path.name} is no .keras file.")
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+    with h5py.File(path) as file:
+        return str(file.attrs.get("keras_version", ""))
+
+
+def _build(wish: Wish) -> tuple[Any, Callable[[Pixels], Tensor]]:
+    """A model of keras.applications, and what its module does with pixels."""
+    factories = {name.lower(): name for name in dir(keras.applications) if name[0].isupper()}
+    name = factories.get(wish.where.lower().replace("_", "").replace("-", ""))
+    if name is None:
+        raise ConversionError(
+            f"keras.applications has no {wish.where!r}; it has {', '.join(sorted(factories))}."
+        )
+    weights = wish.weights or "imagenet"
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise ConversionError(f"--weights takes imagenet, none or a file; there is no file {weights}.")
+    arguments = dict(wish.arguments)
+    if wish.size:
+        arguments["input_shape"] = (*wish.size, 3)
+    factory = getattr(keras.applications, name)
+    try:
+        model = factory(weights=None if weights == "none" else weights, **arguments)
+    except _REFUSALS as error:
+        raise ConversionError(f"{name} cannot have the weights {weights}: {first_line(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # A download that fails is, in Keras, an exception of no class of its own.
+        raise ConversionError(
+            f"{first_line(error)}: connect to the network, or name a file or none with --weights."
+        ) from error
+    module: Any = inspect.getmodule(inspect.unwrap(factory))
+    return model, lambda pixels: np.asarray(module.preprocess_input(pixels.astype(np.float32)))
+
+
+def _size(model: Any, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of the input: the model's own, or those to give it where it leaves them open."""
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
+        raise ConversionError(
+            f"The model takes {shape}; the service feeds it RGB images, (batch, height, width, 3)."
+        )
+    if None not in shape[1:3]:
+        return shape[1], shape[2]
+    if size is None:
+        raise ConversionError("The model leaves the size of its input open: name it, such as --size 224x224.")
+    return size
+
+
+def _run(model: Any, names: list[str], tensors: Tensor) -> dict[str, Tensor]:
+    outputs = model.predict_on_batch(tensors)
+    arrays = [outputs] if isinstance(outputs, np.ndarray) else list(keras.tree.flatten(outputs))
+    return dict(zip(names, map(np.asarray, arrays), strict=True))

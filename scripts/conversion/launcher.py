@@ -1,0 +1,37 @@
+"""Runs a module of this package in `.venv-convert`, from any Python."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from conversion.environment import prepare, variables
+from conversion.errors import ConversionError
+
+
+def run(module: str, arguments: list[str], groups: tuple[str, ...]) -> int:
+    """Runs `conversion.<module>` on this terminal and gives its exit status.
+
+    Raises:
+        ConversionError: when the environment cannot be made.
+    """
+    command = [str(prepare(groups)), "-m", f"conversion.{module}", *arguments]
+    return subprocess.run(command, env=variables(), check=False).returncode
+
+
+def convert_tflite(source: Path, target: Path) -> None:
+    """Writes the ONNX graph of a TFLite file.
+
+    Raises:
+        ConversionError: with the converter's own last words.
+    """
+    command = [
+        str(prepare(("convert-tensorflow",))),
+        "-m",
+        "conversion.tflite_graph",
+        str(source),
+        str(target),
+    ]
+    process = subprocess.run(command, env=variables(), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise ConversionError(f"{source.name} cannot be converted to ONNX:\n{process.stderr.strip()}")

@@ -1,0 +1,155 @@
+"""A source and its ONNX form on the same photos: how far apart their outputs and their answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conversion.agreement import agreement
+from conversion.errors import ConversionError
+from conversion.original import Original, Tensor
+from vision.card import ModelCard, Normalize
+from vision.geometry import Geometry
+from vision.image import Picture, decode, open_photo
+from vision.models import Model
+from vision.runner import Outputs
+from vision.tensor import plan, prepare
+
+_MAX_PIXELS = 100_000_000
+# Of the source's own tensor and the card's: where the source resizes too, another resampling filter is off by
+# a few hundredths of the tensor's spread; where it only normalises, nothing but rounding is.
+_RESIZING, _NORMALIZING = 0.05, 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What a comparison gave.
+
+    Attributes:
+        num_photos: compared.
+        max_absolute: largest difference of any output, given the same tensor.
+        max_relative: the same, relative to the largest magnitude of that output on that photo.
+        tolerance: what `max_relative` was held against.
+        agreements: measures of the answers by name, means over the photos, 0..1; the source's answer is that
+            of its own preprocessing where it has one.
+        preprocessing: largest mean difference between the card's tensor and the source's own, as a share of
+            its standard deviation; `None` where the source does not tell.
+    """
+
+    num_photos: int
+    max_absolute: float
+    max_relative: float
+    tolerance: float
+    agreements: dict[str, float]
+    preprocessing: float | None
+
+    def document(self) -> dict[str, Any]:
+        """The report as it is kept in a card."""
+        numbers: dict[str, Any] = {
+            "photos": self.num_photos,
+            "max_absolute_difference": _short(self.max_absolute),
+            "max_relative_difference": _short(self.max_relative),
+            "tolerance": self.tolerance,
+        }
+        numbers |= {name: round(share, 4) for name, share in self.agreements.items()}
+        if self.preprocessing is not None:
+            numbers["preprocessing_difference"] = _short(self.preprocessing)
+        return numbers
+
+
+def compare(
+    original: Original, model: Model, plain: ModelCard, photos: Sequence[bytes], tolerance: float
+) -> Parity:
+    """Runs both on the photos.
+
+    Args:
+        original: the source.
+        model: its ONNX form, as the service loads it.
+        plain: the card of the graph as it was exported, before normalisation went into it.
+        photos: image files.
+        tolerance: largest relative difference of an output.
+
+    Raises:
+        ConversionError: when outputs differ by more, or preprocessing or answers are not the same.
+    """
+    absolute, relative, feeding, answers = [], [], [], []
+    for data in photos:
+        photo = open_photo(data, max_pixels=_MAX_PIXELS)
+        geometry = plan(plain, photo.height, photo.width)
+        picture = decode(photo)
+        fed = prepare(picture, plain, geometry)
+        found = model.runner.run({model.card.input.name: prepare(picture, model.card, geometry)})
+        expected: Outputs = original.run(fed)
+        for name, output in expected.items():
+            difference = _largest(output.astype(np.float64) - found[name])
+            absolute.append(difference)
+            relative.append(difference / max(_largest(output), 1e-12))
+        own = _own_tensor(original, plain, picture, geometry)
+        if own is not None:
+            feeding.append(_check_preprocessing(own, fed, is_resized=original.prepare is not None))
+            expected = original.run(own)
+        answers.append(agreement(expected, found, model, geometry))
+    parity = Parity(
+        num_photos=len(photos),
+        max_absolute=max(absolute),
+        max_relative=max(relative),
+        tolerance=tolerance,
+        agreements={name: float(np.mean([each[name] for each in answers])) for name in answers[0]},
+        preprocessing=max(feeding, default=None),
+    )
+    _judge(parity, original.least_agreement)
+    return parity
+
+
+def _own_tensor(original: Original, card: ModelCard, picture: Picture, geometry: Geometry) -> Tensor | None:
+    """What the source's own pipeline makes of a photo; `None` where it has none."""
+    if original.prepare is not None:
+        return original.prepare(picture.rgb(_MAX_PIXELS))
+    if original.normalize is None:
+        return None
+    shown = replace(card.input, dtype="uint8", layout="NHWC", color="RGB")
+    pixels = prepare(picture, replace(card, input=shown, normalize=Normalize()), geometry)
+    return original.normalize(pixels.astype(np.uint8, copy=False))
+
+
+def _check_preprocessing(own: Tensor, fed: Tensor, *, is_resized: bool) -> float:
+    """The mean difference of two tensors, as a share of the first one's standard deviation."""
+    if own.shape != fed.shape:
+        raise ConversionError(
+            f"The source's own preprocessing gives a tensor of {own.shape}, the card's {fed.shape}: "
+            "correct --size or --resize."
+        )
+    difference = float(np.abs(own - fed).mean() / max(float(own.std()), 1e-12))
+    if difference > (_RESIZING if is_resized else _NORMALIZING):
+        raise ConversionError(
+            "The card feeds the model otherwise than the source does: the tensors differ by "
+            f"{difference:.2g} of their standard deviation. Correct --resize, --scale, --mean, --std or "
+            "--color, or leave them out: the source tells them."
+        )
+    return difference
+
+
+def _judge(parity: Parity, least_agreement: float) -> None:
+    # Written so that a difference that is no number fails too.
+    if not parity.max_relative <= parity.tolerance:
+        raise ConversionError(
+            f"The ONNX model gives other outputs than its source: the largest difference is "
+            f"{parity.max_relative:.2g} of the output's magnitude, the tolerance {parity.tolerance:.2g}."
+        )
+    for name, share in parity.agreements.items():
+        if not share >= least_agreement:
+            raise ConversionError(
+                f"The ONNX model gives other answers than its source: {name.replace('_', ' ')} is "
+                f"{share:.1%}, it must be {least_agreement:.1%}."
+            )
+
+
+def _largest(array: Tensor) -> float:
+    return float(np.abs(array).max(initial=0.0))
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.2g}")

@@ -1,0 +1,96 @@
+"""`KIND:WHERE` -> which loader reads it, and what must be installed for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from conversion.errors import ConversionError
+
+if TYPE_CHECKING:  # the command line is read in a Python that need not have NumPy
+    from conversion.original import Original
+
+DEFAULT_OPSET = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source.
+
+    Attributes:
+        loader: module of this package with `load(wish) -> Original`.
+        groups: dependency groups that it imports.
+        example: of a source, for people.
+    """
+
+    loader: str
+    groups: tuple[str, ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line says about how a source is to be loaded; loaders read what concerns them.
+
+    Attributes:
+        where: what follows `KIND:`.
+        weights: `imagenet`, `none` or a file; empty: the loader's default.
+        size: height and width of the input, where the source leaves them open.
+        opset: of the graph.
+        dequantize: whether an int8 source becomes float32.
+        arguments: keyword arguments of the factory that builds the model.
+    """
+
+    where: str
+    weights: str = ""
+    size: tuple[int, int] | None = None
+    opset: int = DEFAULT_OPSET
+    dequantize: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+KINDS = {
+    "keras": Kind(
+        "keras_model", ("convert", "convert-tensorflow", "convert-keras-2"), "keras:vgg16, keras:FILE.keras"
+    ),
+    "tflite": Kind("tflite_model", ("convert", "convert-tensorflow"), "tflite:FILE.tflite"),
+    "torch": Kind("torch_model", ("convert", "convert-torch"), "torch:PACKAGE.MODULE:FACTORY, torch:FILE.pt"),
+    "torch-export": Kind("torch_program", ("convert", "convert-torch"), "torch-export:FILE.pt2"),
+    "hf": Kind("transformers_model", ("convert", "convert-transformers"), "hf:FOLDER_OR_ID"),
+    "onnx": Kind("onnx_model", ("convert",), "onnx:FILE.onnx"),
+}
+
+
+def split(source: str) -> tuple[Kind, str]:
+    """Gives the kind of a source, and where it is.
+
+    Raises:
+        ConversionError: when there is no such kind.
+    """
+    name, _, where = source.partition(":")
+    if name not in KINDS or not where:
+        examples = ", ".join(kind.example for kind in KINDS.values())
+        raise ConversionError(f"{source!r} is no source; sources are {examples}.")
+    return KINDS[name], where
+
+
+def load(kind: Kind, wish: Wish) -> Original:
+    """Gives the source model, read by its kind's loader.
+
+    Raises:
+        ConversionError: when it cannot be read.
+    """
+    original: Original = import_module(f"conversion.{kind.loader}").load(wish)
+    return original
+
+
+def default_id(where: str) -> str:
+    """Gives an id for the model of a source: what it is called there, as the name of a folder."""
+    name = PurePath(where.rpartition(":")[2]).name
+    for suffix in (".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".tflite", ".onnx"):
+        name = name.removesuffix(suffix)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")
