@@ -587,8 +587,8 @@ class TestModelsInS3:
     def test_a_function_that_starts_during_an_outage_answers_503_and_then_the_photo(
         self, bucket: FakeBucket, tmp_path: Path, halves: bytes
     ) -> None:
-        bucket.faults = (
-            [Unavailable("s3://shelf/models/colors/model.onnx did not answer: SlowDown")] * 2 * TRIES
+        bucket.faults.extend(
+            [Unavailable("s3://shelf/models/colors/model.onnx did not answer")] * (2 * TRIES)
         )
         inference = self._service(bucket, tmp_path)
 
