@@ -11,6 +11,7 @@ import pytest
 
 from model_catalog import Entry, Source, read_catalog
 from model_source import hash_file
+from model_table import BEGIN, END
 from vision import classify, detect, segment
 from vision.card import TASKS, parse_card
 
@@ -25,6 +26,8 @@ DECODERS = {
     "detection": detect.DECODERS,
     "segmentation": segment.DECODERS,
 }
+README = (MODELS.parent / "README.md").read_text(encoding="utf-8")
+TABLE = [line for line in README.partition(BEGIN)[2].partition(END)[0].splitlines() if line.startswith("|")]
 PERMISSIVE = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT"}
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+")
 
@@ -62,11 +65,31 @@ def test_every_task_has_one_default() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_the_readme_lists_the_model_with_its_licence(entry: Entry) -> None:
-    readme = (MODELS / "README.md").read_text(encoding="utf-8")
+def test_the_readme_lists_the_model_with_the_facts_and_figures_of_the_catalog(entry: Entry) -> None:
+    facts, metrics = entry.facts, entry.facts["metrics"]
+    height, width = facts["input"]["size"]
+    figures = {
+        "classification": "top-1 {top1:.1%}, top-5 {top5:.1%}",
+        "detection": "mAP {map:.3f}, AP50 {ap50:.3f}",
+        "segmentation": "mIoU {miou:.3f}",
+    }
 
-    (line,) = (line for line in readme.splitlines() if line.startswith(f"| `{entry.id}` |"))
-    assert f"| {entry.facts['licence']} |" in line
+    (row,) = (line for line in TABLE if f"`{entry.id}`" in line)
+    name, task, classes, size, file, *latencies, accuracy, licence = (
+        cell.strip() for cell in row.strip("|").split("|")
+    )
+
+    assert (name == f"**`{entry.id}`**") == entry.is_default
+    assert (task, licence) == (facts["task"], facts["licence"])
+    assert int(classes) == entry.labels.count - (facts["task"] == "segmentation")
+    assert size == f"{width} x {height}, {facts['input']['dtype']}"
+    assert accuracy == figures[task].format(**metrics)
+    assert re.fullmatch(r"\d+\.\d MB", file)
+    assert [bool(re.fullmatch(r"\d+ ms", latency)) for latency in latencies] == [True, True]
+
+
+def test_the_readme_has_no_model_that_is_not_in_the_catalog() -> None:
+    assert [re.findall(r"`(.+?)`", line)[0] for line in TABLE[2:]] == list(CATALOG)
 
 
 @pytest.mark.pretrained

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from evaluation.datasets import read_dataset
+from evaluation.measure import Evaluation, evaluate
 from vision.models import Model, Models, load_runner
 from vision.sources import FolderSource
 
@@ -37,3 +40,15 @@ def load(model_file: Callable[[str], Path]) -> Callable[[str], Model]:
         return models.get(models.card(model_id))
 
     return get
+
+
+@pytest.fixture(scope="session")
+def evaluation(test_images: Path, load: Callable[[str], Model]) -> Callable[[str, str], Evaluation]:
+    """Gives what `make evaluate` measures of a model, by id, on one of the folders of photos; once."""
+
+    @cache
+    def of(model_id: str, folder: str) -> Evaluation:
+        model = load(model_id)
+        return evaluate(model, read_dataset(test_images / folder, model), progress=False)
+
+    return of

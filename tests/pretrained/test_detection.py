@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.reference import yolox
-from tests.reference.coco_dataset import Boxes, Precision, box_precision, photos
+from tests.reference.coco_dataset import Precision, box_precision, photos
 from tests.reference.orientation import TURNED, read_rgb, stored
 from tests.reference.sessions import on_all_cores
 
+from evaluation.measure import Evaluation
 from vision.image import decode, open_photo
 from vision.models import Model
 from vision.params import Parameters
@@ -36,21 +37,19 @@ def model(load: Callable[[str], Model]) -> Model:
 
 
 @pytest.fixture(scope="module")
-def precision(test_images: Path, model: Model) -> Precision:
+def precision(evaluation: Callable[[str, str], Evaluation]) -> Precision:
     """Of the library on the COCO photos, at the plain script's thresholds."""
-
-    def find(path: Path) -> Boxes:
-        data = path.read_bytes()
-        found = _detect(model, data, threshold=yolox.MIN_SCORE, iou_threshold=yolox.MAX_IOU)
-        return Boxes(found.boxes, found.scores, found.class_ids)
-
-    return _precision(test_images / "coco", find)
+    metrics = evaluation(MODEL, "coco").metrics
+    return Precision(metrics["map"], metrics["ap50"])
 
 
 @pytest.fixture(scope="module")
 def plain_precision(test_images: Path, model_file: Callable[[str], Path]) -> Precision:
     """Of the plain script on the same photos."""
-    return _precision(test_images / "coco", yolox.Yolox(model_file(MODEL)).find)
+    folder, find = test_images / "coco", yolox.Yolox(model_file(MODEL)).find
+    paths = photos(folder)
+    assert len(paths) == 100
+    return box_precision(folder, dict(zip(paths, on_all_cores(find, paths), strict=True)))
 
 
 def test_average_precision_is_within_a_hundredth_of_a_plain_script(
@@ -127,12 +126,6 @@ def test_a_jpeg_stored_turned_has_the_objects_of_the_upright_one(
         _detect(model, stored(pixels, each, "JPEG"), threshold=0.4) for each in (1, orientation)
     )
     _check_same(turned, upright, max_pixels=2, max_score=0.03)
-
-
-def _precision(folder: Path, find: Callable[[Path], Boxes]) -> Precision:
-    paths = photos(folder)
-    assert len(paths) == 100
-    return box_precision(folder, dict(zip(paths, on_all_cores(find, paths), strict=True)))
 
 
 def _detect(model: Model, data: bytes, **parameters: float) -> Detections:

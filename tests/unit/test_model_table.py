@@ -1,0 +1,63 @@
+"""The table and the catalog are rewritten where they stand, and nowhere else."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from model_table import BEGIN, END, accuracy, with_metrics, with_table
+
+CATALOG = """# a comment
+[labels.pets]
+count = 2
+
+[[models]]
+id = "a"
+[models.output]
+decoder = "yolox" # another
+[models.metrics]
+map = 0.1
+dataset = "old photos"
+
+[[models]]
+id = "b"
+[models.metrics]
+top1 = 0.2
+"""
+
+
+def test_the_table_replaces_what_stands_between_the_marks() -> None:
+    readme = f"# Title\n{BEGIN}\nold\n{END}\nafter\n"
+
+    assert with_table(readme, "| new |") == f"# Title\n{BEGIN}\n| new |\n{END}\nafter\n"
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="must have the lines"):
+        with_table(f"# Title\n{BEGIN}\n", "| new |")
+
+
+def test_the_metrics_of_a_model_replace_its_own_and_leave_the_rest() -> None:
+    new = with_metrics(CATALOG, {"a": {"map": 0.3, "dataset": 'my "best" photos', "num_photos": 5}})
+
+    expected = tomllib.loads(CATALOG)
+    expected["models"][0]["metrics"] = {"map": 0.3, "dataset": 'my "best" photos', "num_photos": 5}
+    assert tomllib.loads(new) == expected
+    assert [line for line in new.splitlines() if "#" in line] == [
+        "# a comment",
+        'decoder = "yolox" # another',
+    ]
+    assert with_metrics(new, {"a": {"map": 0.1, "dataset": "old photos"}}) == CATALOG
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"top1": 0.808, "top5": 0.932, "ece": 0.07}, "top-1 80.8%, top-5 93.2%"),
+        ({"map": 0.3256, "ap50": 0.5067, "ap75": 0.3}, "mAP 0.326, AP50 0.507"),
+        ({"miou": 0.5954}, "mIoU 0.595"),
+    ],
+)
+def test_accuracy_is_written_by_task(metrics: dict[str, float], expected: str) -> None:
+    assert accuracy(metrics) == expected
