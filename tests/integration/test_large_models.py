@@ -233,6 +233,7 @@ class TestSmallModels:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a process from /proc")
 class TestVgg16:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:

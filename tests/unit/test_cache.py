@@ -149,6 +149,25 @@ class TestNextUse:
 
         assert _use(cache, _card()) == {"model.onnx": GRAPH}
 
+    def test_bytes_that_were_lost_since_an_outage_are_fetched_again(self, tmp_path: Path) -> None:
+        class Outage(FakeBucket):
+            is_over = False
+
+            def read_range(self, source: S3Object, start: int, length: int) -> Iterator[bytes]:
+                if start == 4 * PART and not self.is_over:
+                    raise Unavailable("no answer")
+                yield from super().read_range(source, start, length)
+
+        bucket = Outage({"big/model.onnx": GRAPH})
+        cache = ModelCache(tmp_path, bucket)
+        with pytest.raises(Unavailable):
+            _use(cache, _card())
+        (partial,) = [path for path in tmp_path.glob("*.partial/*") if not path.suffix]
+        partial.write_bytes(bytes(len(GRAPH)))
+        bucket.is_over = True
+
+        assert _use(cache, _card()) == {"model.onnx": GRAPH}
+
 
 class TestRefusals:
     def test_an_object_that_is_not_the_cards_is_refused_and_leaves_no_file(self, tmp_path: Path) -> None:

@@ -224,13 +224,26 @@ def test_bytes_that_changed_on_the_disk_show_in_the_hash(bucket: FakeBucket, pat
     assert _run(bucket, path) != SHA256
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file takes its place as it is written")
+def test_a_file_has_its_place_on_the_disk_before_the_first_byte(path: Path) -> None:
+    class Waiting(FakeBucket):
+        def read_range(self, source: S3Object, start: int, length: int) -> Iterator[bytes]:
+            places.append(path.stat().st_blocks * 512)
+            yield from super().read_range(source, start, length)
+
+    places: list[int] = []
+    _run(Waiting({KEY: DATA}), path)
+
+    assert min(places) >= len(DATA)
+
+
 def test_a_full_disk_is_known_before_the_first_byte(
     bucket: FakeBucket, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: int, offset: int, size: int) -> None:
+    def full(_file: int, _size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(download, "_reserve", full)
 
     with pytest.raises(OSError, match="No space left"):
         _run(bucket, path)

@@ -76,6 +76,7 @@ def test_a_graph_cut_off_is_refused(tmp_path: Path) -> None:
         OnnxRunner(_saved(tmp_path, data[: len(data) // 2]), 1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to RLIMIT_DATA")
 def test_a_graph_that_takes_more_memory_than_there_is_says_what_to_raise(tmp_path: Path) -> None:
     path = _saved(
         tmp_path, constant_graph({"scores": np.ones((1, 20_000_000), np.float32)}).SerializeToString()

@@ -172,12 +172,13 @@ class TestReferences:
         graph = constant_graph({"scores": np.zeros((1, 10_000_000), np.float32)})
         path = _saved(tmp_path, graph.SerializeToString())
 
-        start = time.perf_counter()
-        found = external_files(path)
-        seconds = time.perf_counter() - start
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            assert external_files(path) == frozenset()
+            seconds.append(time.perf_counter() - start)
 
-        assert found == frozenset()
-        assert seconds < 0.02  # hashing 40 MB takes twice as long
+        assert min(seconds) < 0.01  # hashing 40 MB takes four times as long
 
     def test_a_graph_of_the_runtimes_own_format_is_refused(self, tmp_path: Path) -> None:
         options = onnxruntime.SessionOptions()

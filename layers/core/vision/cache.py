@@ -101,7 +101,12 @@ class ModelCache:
         for folder in (target.parent, partial.parent):
             folder.mkdir(exist_ok=True)
         self._make_room(key, partial, source, size)
+        was_begun = partial.exists()
         found = self._download(source, size, partial, deadline)
+        if found != file.sha256 and was_begun:
+            # What lay there may be at fault, as after a crash of the machine, and not the object.
+            partial.unlink()
+            found = self._download(source, size, partial, deadline)
         if found != file.sha256:
             shutil.rmtree(partial.parent)
             self._refused[file.sha256] = source.etag
