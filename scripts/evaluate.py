@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    if str(arguments.models).startswith("s3:"):
+        raise NotFound("models in S3 cannot be evaluated; name a folder with --models")
     folder = find_folder(arguments.model, arguments.models)
     model = open_model(folder)
     dataset = read_dataset(arguments.data, model)

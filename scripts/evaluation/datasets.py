@@ -73,4 +73,5 @@ def read_dataset(path: Path, model: Model) -> Dataset:
     except OSError as error:
         raise DatasetError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
     paths, truths = zip(*labelled.photos, strict=True)
-    return Dataset(path.resolve().stem, model.card.task, paths, truths, labelled.notes)
+    name = path.resolve().name if path.is_dir() else path.stem
+    return Dataset(name, model.card.task, paths, truths, labelled.notes)

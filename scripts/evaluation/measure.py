@@ -110,7 +110,7 @@ def evaluate(model: Model, dataset: Dataset, *, progress: bool = True) -> Evalua
 
     Raises:
         DatasetError: when a photo cannot be read, or the data set has nothing to measure by.
-        InvalidModel: when the model answers with a class that it has no label for.
+        InvalidModel: when the model answers with a class that it has no label for, or scores that are none.
     """
     measure = MEASURES[model.card.task]
     start = time.perf_counter()

@@ -8,16 +8,28 @@ import numpy as np
 
 from evaluation.calibration import calibration_error
 from evaluation.scores import Scores
+from vision.errors import InvalidModel
 from vision.models import Model
 from vision.results import Answer, Classification
+
+_HIGHEST_SCORE = 1.001  # the softmax of float16 is not exact
 
 _Compared = tuple[int, int, float]
 
 
 def compare(answer: Answer, class_id: int) -> _Compared:
-    """True class, its place among the best five (-1 for none), and the score of the first."""
+    """True class, its place among the best five (-1 for none), and the score of the first.
+
+    Raises:
+        InvalidModel: when the scores are none, which a wrong card makes of logits.
+    """
     result = answer.result
     assert isinstance(result, Classification)
+    if not result.scores.size or result.scores[0] > _HIGHEST_SCORE:
+        raise InvalidModel(
+            f"{answer.card.id}/card.json: output: the best score of a photo is not in 0..1; "
+            f"the decoder ({answer.card.output.decoder}) or its scale is wrong"
+        )
     places = np.flatnonzero(result.class_ids == class_id)
     return class_id, int(places[0]) if places.size else -1, float(result.scores[0])
 

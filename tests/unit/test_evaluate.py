@@ -30,7 +30,7 @@ class Place:
 
     @property
     def data(self) -> Path:
-        return self.root / "colored photos"
+        return self.root / "photos v1.2"
 
     def run(self, *arguments: str, model: str = "colors") -> tuple[int, str, str]:
         """Status, standard output and standard error."""
@@ -61,7 +61,7 @@ def test_the_table_has_model_dataset_figures_and_reliability(place: Place) -> No
     assert (status, err) == (0, "")
     lines = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
     assert lines["model"] == f"colors {read_card(place.card).version}"
-    assert lines["dataset"] == "colored photos: 4 photos, 2 classes"
+    assert lines["dataset"] == "photos v1.2: 4 photos, 2 classes"
     assert (lines["top1"], lines["ece"]) == ("0.7500", "0.2500")
     assert lines["reliability"] == "mean confidence 1.0000, accuracy 0.7500: over-confident"
 
@@ -100,7 +100,7 @@ def test_the_card_gets_the_figures_and_keeps_everything_else(place: Place) -> No
         "top1": 0.75,
         "top5": 1.0,
         "ece": 0.25,
-        "dataset": "colored photos",
+        "dataset": "photos v1.2",
         "num_photos": 4,
     }
     assert str(place.root) not in place.card.read_text()
@@ -154,6 +154,27 @@ def test_a_damaged_graph_is_one_sentence(place: Place) -> None:
 
     assert status == 1
     assert err.startswith("colors/card.json: sha256")
+
+
+def test_models_in_s3_are_answered_with_the_option(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISION_MODELS", "s3://bucket/models")
+
+    assert evaluate.main(["colors", str(place.data)]) == 1
+    assert capsys.readouterr().err == "models in S3 cannot be evaluated; name a folder with --models.\n"
+
+
+@pytest.mark.parametrize("scale", [-1.0, 1.0])
+def test_scores_that_are_none_name_the_card(place: Place, scale: float) -> None:
+    document = place.document()
+    place.card.write_text(json.dumps({**document, "output": {"decoder": "probabilities", "scale": scale}}))
+    Image.new("RGB", (8, 8), "#fff").save(place.data / "red" / "a.png")
+
+    status, _, err = place.run()
+
+    assert status == 1
+    assert err.startswith("colors/card.json: output: the best score of a photo is not in 0..1")
 
 
 def test_an_interrupted_run_leaves_the_card(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
