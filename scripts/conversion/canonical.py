@@ -16,9 +16,12 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
     """Gives graphs that differ only in inner names and node order the same bytes, in place.
 
     tf2onnx numbers its nodes by the order of Python sets, so two runs never agree, and it names the
-    graph after the path of the source file. Inputs and outputs of the graph keep their names.
+    graph after the path of the source file. Inputs and outputs of the graph keep their names. Graphs
+    with others inside, whose names they share, are left as they are.
     """
     graph = model.graph
+    if any(_subgraphs(node) for node in graph.node):
+        return
     nodes = _from_outputs(graph)
     initializers = {each.name: each for each in graph.initializer}
     names = {each.name: each.name for each in (*graph.input, *graph.output)}
@@ -45,12 +48,24 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     """Gives inputs, outputs and whatever else of a graph other names, in place."""
-    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+    values: list[Any] = [*graph.input, *graph.output, *graph.initializer, *graph.value_info]
+    for value in values:
         value.name = names.get(value.name, value.name)
     for node in graph.node:
         for field in (node.input, node.output):
             for index, name in enumerate(field):
                 field[index] = names.get(name, name)
+        for inner in _subgraphs(node):
+            rename(inner, names)
+
+
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The branches or bodies of an If, Loop or Scan, which read the names of the graph around them."""
+    return [
+        inner
+        for attribute in node.attribute
+        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
+    ]
 
 
 def _from_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -76,7 +91,7 @@ def _from_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return nodes
 
 
-def _share(tensor: onnx.TensorProto, kept: dict[bytes, str]) -> str:
+def _share(tensor: Any, kept: dict[bytes, str]) -> str:
     """Gives the name of the first tensor with the same content, numbered by first use."""
     content = type(tensor)()
     content.CopyFrom(tensor)

@@ -74,7 +74,11 @@ def convert(options: Options) -> None:
         plain = parse_card({**facts, **_files(new)})
         model = Model(card, labels, load_runner(new, card, num_threads=NUM_THREADS))
         parity = compare(original, model, plain, photos, options.tolerance or original.tolerance)
-        complete(new, {**document, "metrics": {"parity": parity.document(), "opset": options.opset}}, labels)
+        complete(
+            new,
+            {**document, "metrics": {"parity": parity.document(), "opset": graph.opset_of(new / GRAPH)}},
+            labels,
+        )
         shown = describe(folder, new, card, len(labels), parity)
     print(shown)
 

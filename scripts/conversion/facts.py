@@ -15,6 +15,7 @@ from conversion.presets import refuse_swapped
 from fetch_models import CACHE, CATALOG, find_mirror
 from model_catalog import read_label_lists
 from model_source import obtain
+from vision import classify, detect, segment
 
 _LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
 _UNITY = 1e-3  # how near to 1 the sum of probabilities is
@@ -35,7 +36,7 @@ def settle(original: Original, options: Mapping[str, Any], model_id: str, num_la
     facts = merge({"id": model_id, "licence": _LICENCE}, original.facts, options)
     facts.pop("labels", None)
     shown = original.run(_gray(facts["input"]))
-    facts.setdefault("task", _task(shown))
+    facts.setdefault("task", _task_of_decoder(facts) or _task(shown))
     facts["output"] = {**_output(facts["task"], shown, num_labels), **facts.get("output", {})}
     for is_missing, what, option in (
         ("decoder" not in facts["output"], "how its outputs are read", "--decoder"),
@@ -87,12 +88,23 @@ def _gray(facts: Mapping[str, Any]) -> Tensor:
     return np.full(shape, 100 if facts["dtype"] == "uint8" else 0.1, facts["dtype"])
 
 
+def _task_of_decoder(facts: Mapping[str, Any]) -> str:
+    """The task that has the decoder which is stated, if one is."""
+    decoder = facts.get("output", {}).get("decoder")
+    tables = {
+        "classification": classify.DECODERS,
+        "detection": detect.DECODERS,
+        "segmentation": segment.DECODERS,
+    }
+    return next((task for task, decoders in tables.items() if decoder in decoders), "")
+
+
 def _task(shown: Mapping[str, Tensor]) -> str:
-    """The task of a model with one output: a row of scores, or a map with scores a pixel."""
-    shapes = [np.squeeze(each).ndim for each in shown.values()]
-    if shapes == [1]:
+    """The task of a model with one output: a row of scores, or a map with a class or scores a pixel."""
+    ranks = [np.squeeze(each).ndim for each in shown.values()]
+    if ranks == [1]:
         return "classification"
-    if shapes == [3]:
+    if ranks in ([2], [3]):
         return "segmentation"
     raise ConversionError(
         "The source does not tell its task, and its outputs fit several: state it with --task."
@@ -102,7 +114,8 @@ def _task(shown: Mapping[str, Tensor]) -> str:
 def _output(task: str, shown: Mapping[str, Tensor], num_labels: int) -> dict[str, Any]:
     """How outputs are read, as far as running the model shows it."""
     if task == "segmentation":
-        return {"decoder": "class-logits"}
+        is_map = np.squeeze(next(iter(shown.values()))).ndim == 2
+        return {"decoder": "class-map" if is_map else "class-logits"}
     if task == "detection":
         return {}
     scores = next(iter(shown.values()))
@@ -115,5 +128,9 @@ def _classification_decoder(scores: Tensor) -> str:
     scores = scores.astype(np.float64)
     if scores.min() < 0 or scores.max() > 1:
         return "logits"
-    # Logits may lie in 0..1 by chance, but do not add up to 1.
-    return "probabilities" if abs(scores.sum() - 1) < _UNITY else "logits"
+    if abs(scores.sum() - 1) < _UNITY:
+        return "probabilities"
+    raise ConversionError(
+        "The scores lie in 0..1 but do not add up to 1: state with --decoder whether they are probabilities "
+        "(of a sigmoid) or logits."
+    )

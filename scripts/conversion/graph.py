@@ -45,7 +45,7 @@ def finish(
     _name_batch(model.graph)
     _keep_used_domains(model)
     canonicalize(model, name=name)
-    _save(model, target, max_bytes)
+    save(model, target, max_bytes)
     check(target)
 
 
@@ -64,6 +64,12 @@ def check(path: Path) -> None:
 def bytes_of(path: Path) -> int:
     """Gives the size of a graph with its external data."""
     return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+
+
+def opset_of(path: Path) -> int:
+    """Gives the version of ONNX's own operators that a graph was written for."""
+    imports = onnx.load(path, load_external_data=False).opset_import
+    return int(next(each.version for each in imports if not each.domain))
 
 
 def _load(raw: Path, folded: Path, *, is_large: bool) -> None:
@@ -109,7 +115,8 @@ def _keep_used_domains(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
-def _save(model: onnx.ModelProto, target: Path, max_bytes: int) -> None:
+def save(model: onnx.ModelProto, target: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> None:
+    """Writes a graph, with its weights in `<target>.data` where they take more than `max_bytes`."""
     size = sum(len(each.raw_data) for each in model.graph.initializer)
     if size <= max_bytes:
         onnx.save(model, target)

@@ -19,8 +19,13 @@ def run(module: str, arguments: list[str], groups: tuple[str, ...]) -> int:
     return subprocess.run(command, env=variables(), check=False).returncode
 
 
-def convert_tflite(source: Path, target: Path) -> None:
-    """Writes the ONNX graph of a TFLite file.
+def convert_tflite(source: Path, target: Path, *, dequantize: bool = False) -> None:
+    """Writes the ONNX graph of a TFLite file; in a process of its own, for what that says is not for people.
+
+    Args:
+        source: the TFLite file.
+        target: where to write.
+        dequantize: whether an int8 model becomes float32.
 
     Raises:
         ConversionError: with the converter's own last words.
@@ -32,6 +37,7 @@ def convert_tflite(source: Path, target: Path) -> None:
         str(source),
         str(target),
     ]
+    command += ["--dequantize"] if dequantize else []
     process = subprocess.run(command, env=variables(), capture_output=True, text=True, check=False)
     if process.returncode:
         raise ConversionError(f"{source.name} cannot be converted to ONNX:\n{process.stderr.strip()}")

@@ -29,7 +29,8 @@ class Original:
         normalize: pixels of the input's size, (1, H, W, 3) uint8 RGB -> the tensor the source's own
             preprocessing makes of them; `None` where the source does not tell.
         tolerance: largest difference of an output, relative to its largest magnitude, that the conversion
-            of such a source may make.
+            of such a source may make; `None` where outputs are no quantities (class ids, boxes after NMS),
+            so that only the answers can be compared.
         least_agreement: of the answers, 0..1.
         is_folded: whether constants are folded and operators fused; not in graphs that are quantised.
     """
@@ -40,6 +41,6 @@ class Original:
     labels: tuple[str, ...] = ()
     prepare: Callable[[Pixels], Tensor] | None = None
     normalize: Callable[[Pixels], Tensor] | None = None
-    tolerance: float = 1e-4
+    tolerance: float | None = 1e-4
     least_agreement: float = 0.99
     is_folded: bool = True

@@ -32,7 +32,7 @@ class Parity:
         num_photos: compared.
         max_absolute: largest difference of any output, given the same tensor.
         max_relative: the same, relative to the largest magnitude of that output on that photo.
-        tolerance: what `max_relative` was held against.
+        tolerance: what `max_relative` was held against; `None` where outputs are no quantities.
         agreements: measures of the answers by name, means over the photos, 0..1; the source's answer is that
             of its own preprocessing where it has one.
         preprocessing: largest mean difference between the card's tensor and the source's own, as a share of
@@ -42,18 +42,17 @@ class Parity:
     num_photos: int
     max_absolute: float
     max_relative: float
-    tolerance: float
+    tolerance: float | None
     agreements: dict[str, float]
     preprocessing: float | None
 
     def document(self) -> dict[str, Any]:
         """The report as it is kept in a card."""
-        numbers: dict[str, Any] = {
-            "photos": self.num_photos,
-            "max_absolute_difference": _short(self.max_absolute),
-            "max_relative_difference": _short(self.max_relative),
-            "tolerance": self.tolerance,
-        }
+        numbers: dict[str, Any] = {"photos": self.num_photos}
+        if self.tolerance is not None:
+            numbers["max_absolute_difference"] = _short(self.max_absolute)
+            numbers["max_relative_difference"] = _short(self.max_relative)
+            numbers["tolerance"] = self.tolerance
         numbers |= {name: round(share, 4) for name, share in self.agreements.items()}
         if self.preprocessing is not None:
             numbers["preprocessing_difference"] = _short(self.preprocessing)
@@ -61,7 +60,7 @@ class Parity:
 
 
 def compare(
-    original: Original, model: Model, plain: ModelCard, photos: Sequence[bytes], tolerance: float
+    original: Original, model: Model, plain: ModelCard, photos: Sequence[bytes], tolerance: float | None
 ) -> Parity:
     """Runs both on the photos.
 
@@ -134,7 +133,7 @@ def _check_preprocessing(own: Tensor, fed: Tensor, *, is_resized: bool) -> float
 
 def _judge(parity: Parity, least_agreement: float) -> None:
     # Written so that a difference that is no number fails too.
-    if not parity.max_relative <= parity.tolerance:
+    if parity.tolerance is not None and not parity.max_relative <= parity.tolerance:
         raise ConversionError(
             f"The ONNX model gives other outputs than its source: the largest difference is "
             f"{parity.max_relative:.2g} of the output's magnitude, the tolerance {parity.tolerance:.2g}."

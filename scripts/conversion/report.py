@@ -31,14 +31,19 @@ def describe(folder: Path, written: Path, card: ModelCard, num_labels: int, pari
     agreements = ", ".join(
         f"{name.replace('_', ' ')} {share:.1%}" for name, share in parity.agreements.items()
     )
+    differences = ""
+    if parity.tolerance is not None:
+        differences = (
+            f"largest difference {parity.max_absolute:.2g}, relative {parity.max_relative:.2g} "
+            f"(allowed {parity.tolerance:.2g}); "
+        )
     rows = {
         "task": f"{card.task}, {num_labels} labels, decoder {card.output.decoder}",
         "graph": f"{size:.1f} MB, sha256 {card.version}",
         "input": f"{card.input.dtype} {card.input.layout}, {height} x {width}, {card.input.color}, "
         f"{card.resize.mode}",
         "pixels": feeding + checked,
-        "parity": f"{parity.num_photos} photos: largest difference {parity.max_absolute:.2g}, relative "
-        f"{parity.max_relative:.2g} (allowed {parity.tolerance:.2g}); {agreements}",
+        "parity": f"{parity.num_photos} photos: {differences}{agreements}",
     }
     lines = [f"{card.id} is in {folder}"]
     lines += [f"  {name:8}{text}" for name, text in rows.items()]

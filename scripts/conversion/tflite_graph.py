@@ -6,36 +6,77 @@ The same input gives the same bytes, so that the hash of a model says which weig
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
 
-from conversion.canonical import canonicalize
+from conversion.canonical import canonicalize, rename
+from conversion.errors import ConversionError
 
 OPSET = 17
-_POSTPROCESS = b"TFLite_Detection_PostProcess"
+POSTPROCESS = b"TFLite_Detection_PostProcess"
 _REGULAR_NMS = b"use_regular_nms"  # its option; a model that does not name it has the default, fast NMS
 
 
-def convert(source: Path, target: Path) -> None:
+def convert(source: Path, target: Path, *, dequantize: bool = False) -> None:
     """Writes the ONNX graph of a TFLite model.
+
+    Args:
+        source: the TFLite file.
+        target: where to write.
+        dequantize: whether an int8 model becomes float32.
 
     Raises:
         onnx.checker.ValidationError: when the converter wrote a graph that is not valid.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # nothing is computed that is worth a GPU
-    import tf2onnx  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
-
-    model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
+    model = _read_float(source, target) if dequantize else _read(source)
     content = source.read_bytes()
-    if _POSTPROCESS in content and _REGULAR_NMS not in content:
+    if POSTPROCESS in content and _REGULAR_NMS not in content:
         use_fast_nms(model.graph)
     canonicalize(model, name=source.stem)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
+
+
+def _read(source: Path) -> onnx.ModelProto:
+    import tf2onnx  # noqa: PLC0415  # TensorFlow takes 3 s to import
+
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the checks that follow tell what goes wrong
+    model: onnx.ModelProto = tf2onnx.convert.from_tflite(str(source), opset=OPSET)[0]
+    return model
+
+
+def _read_float(source: Path, target: Path) -> onnx.ModelProto:
+    """The graph with float32 weights; tf2onnx has this on its command line only."""
+    command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(source), "--output", str(target)]
+    command += ["--opset", str(OPSET), "--dequantize"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        words = process.stderr.strip().splitlines()
+        raise ConversionError(
+            f"tf2onnx cannot convert {source.name}: {words[-1] if words else 'no reason given'}"
+        )
+    model = onnx.load(target)
+    _drop_last_rounding(model.graph)
+    return model
+
+
+def _drop_last_rounding(graph: onnx.GraphProto) -> None:
+    """Lets outputs be the floats that they are before they become bytes again, in place."""
+    outputs = {each.name: each for each in graph.output}
+    for node in [each for each in graph.node if each.op_type == "QuantizeLinear"]:
+        output = outputs.get(node.output[0])
+        if output is not None:
+            graph.node.remove(node)
+            output.type.tensor_type.elem_type = TensorProto.FLOAT
+            rename(graph, {node.input[0]: output.name})
 
 
 def use_fast_nms(graph: onnx.GraphProto) -> None:
@@ -70,8 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the .tflite file")
     parser.add_argument("target", type=Path, help="the .onnx file to write")
+    parser.add_argument("--dequantize", action="store_true", help="int8 becomes float32")
     arguments = parser.parse_args(argv)
-    convert(arguments.source, arguments.target)
+    convert(arguments.source, arguments.target, dequantize=arguments.dequantize)
     return 0
 
 
