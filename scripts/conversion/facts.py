@@ -33,11 +33,14 @@ def settle(original: Original, options: Mapping[str, Any], model_id: str, num_la
     Raises:
         ConversionError: naming what must be stated.
     """
-    facts = merge({"id": model_id, "licence": _LICENCE}, original.facts, options)
+    facts = merge({"id": model_id, "licence": _LICENCE, "output": {}}, original.facts, options)
     facts.pop("labels", None)
     shown = original.run(_gray(facts["input"]))
     facts.setdefault("task", _task_of_decoder(facts) or _task(shown))
-    facts["output"] = {**_output(facts["task"], shown, num_labels), **facts.get("output", {})}
+    if "decoder" not in facts["output"]:
+        facts["output"] |= _shown(facts["task"], shown)
+    if facts["task"] == "classification" and next(iter(shown.values())).size == num_labels + 1:
+        facts["output"].setdefault("label_offset", 1)  # the class without a label is a background, the first
     for is_missing, what, option in (
         ("decoder" not in facts["output"], "how its outputs are read", "--decoder"),
         ("resize" not in facts, "how photos are resized", "--resize"),
@@ -111,16 +114,12 @@ def _task(shown: Mapping[str, Tensor]) -> str:
     )
 
 
-def _output(task: str, shown: Mapping[str, Tensor], num_labels: int) -> dict[str, Any]:
-    """How outputs are read, as far as running the model shows it."""
-    if task == "segmentation":
-        is_map = np.squeeze(next(iter(shown.values()))).ndim == 2
-        return {"decoder": "class-map" if is_map else "class-logits"}
-    if task == "detection":
-        return {}
+def _shown(task: str, shown: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What running the model shows of how its output is read, where nobody tells; nothing for boxes."""
     scores = next(iter(shown.values()))
-    # One class more than there are labels: the first is a background.
-    return {"decoder": _classification_decoder(scores), "label_offset": int(scores.size == num_labels + 1)}
+    if task == "segmentation":
+        return {"decoder": "class-map" if np.squeeze(scores).ndim == 2 else "class-logits"}
+    return {"decoder": _classification_decoder(scores)} if task == "classification" else {}
 
 
 def _classification_decoder(scores: Tensor) -> str:
