@@ -20,13 +20,27 @@ test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(TESTS)
+	@test -n "$(TESTS)" || $(MAKE) --no-print-directory test-conversion
+
+# In an environment of their own, for they import Keras, PyTorch and transformers.
+test-conversion: .venv/.base
+	PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert convert-tensorflow convert-keras-2 convert-transformers convert-test
+	.venv-convert/bin/python -m pytest --confcutdir=tests/conversion tests/conversion
 
 models: .venv/.local  ## fetch the default models; NAMES="SqueezeNet_fp16 ..." fetches others, NAMES=--list lists them
 	@$(BIN)/python scripts/fetch_models.py $(NAMES)
 
+convert: .venv/.base  ## make a model folder of a Keras, PyTorch, Hugging Face, TFLite or ONNX model: SOURCE=keras:vgg16
+	@test -n "$(SOURCE)" || { echo "Name a source: make convert SOURCE=keras:vgg16 OPTIONS=\"--weights FILE\"" >&2; exit 1; }
+	@$(BIN)/python scripts/convert.py "$(SOURCE)" $(OPTIONS)
+
 evaluate: .venv/.evaluate  ## measure a model on labelled photos: MODEL=<id> DATA=<folder> OPTIONS="--per-class"
 	@test -n "$(MODEL)" -a -n "$(DATA)" || { echo "Name a model and a folder: make evaluate MODEL=<id> DATA=<folder>" >&2; exit 1; }
 	@$(BIN)/python scripts/evaluate.py "$(MODEL)" "$(DATA)" $(OPTIONS)
+
+quantize: .venv/.quantize  ## make a model smaller: MODEL=<id> PHOTOS=<folder to calibrate on> DATA=<labelled photos>
+	@test -n "$(MODEL)" -a -n "$(PHOTOS)" || { echo "Name a model and photos: make quantize MODEL=<id> PHOTOS=<folder>" >&2; exit 1; }
+	@$(BIN)/python scripts/quantize.py "$(MODEL)" --calibrate "$(PHOTOS)" $(if $(DATA),--evaluate "$(DATA)") $(OPTIONS)
 
 bench: .venv/.local models  ## time the handler against the bare work; PHOTO=file.jpg times that photo
 	@$(BIN)/python scripts/bench.py $(PHOTO)
@@ -51,7 +65,7 @@ clean:  ## remove the virtual environments, caches and builds; models stay
 	@echo $(CURDIR)/layers/core > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vision.pth"
 	@touch $@
 
-.venv/.local .venv/.evaluate .venv/.test: .venv/.%: .venv/.base pyproject.toml
+.venv/.local .venv/.evaluate .venv/.quantize .venv/.test: .venv/.%: .venv/.base pyproject.toml
 	@echo "Installing the dependency group '$*' ..."
 	@$(BIN)/python -m pip install --quiet --group $*
 	@touch $@
@@ -64,4 +78,4 @@ clean:  ## remove the virtual environments, caches and builds; models stay
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test models evaluate bench build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize bench build deploy clean

@@ -97,3 +97,7 @@ def _run(command: list[str]) -> None:
             f"that TensorFlow and PyTorch are built for (3.11 to 3.13; this is {version}).\n"
             f"{command[2]} said: {words}"
         )
+
+
+if __name__ == "__main__":
+    prepare(tuple(sys.argv[1:]))
