@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conversion.launcher import convert_tflite
+from model_cards import find_default
 from model_catalog import Entry
 from model_source import hash_file
 from vision.card import parse_card
@@ -21,12 +22,14 @@ _WORKPLACE = ".building"
 def is_in_place(entry: Entry, folder: Path) -> bool:
     """Whether the folder holds this entry's card, its labels and the graph that the card names.
 
-    What was measured may differ: `make evaluate` puts its own figures into the card.
+    What was measured may differ, for `make evaluate` puts its own figures into the card, and so may the
+    default, for another model may have been made it.
     """
     if graph_in_place(entry, folder) is None or not (folder / "labels.txt").is_file():
         return False
     card = _read_card(folder)
-    return {**card, "metrics": {}} == {**entry.card(card["sha256"]), "metrics": {}}
+    ours: dict[str, Any] = {"metrics": {}, "default": False}
+    return {**card, **ours} == {**entry.card(card["sha256"]), **ours}
 
 
 def graph_in_place(entry: Entry, folder: Path) -> Path | None:
@@ -58,7 +61,10 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
             convert_tflite(weights, new / "model.onnx")
         else:
             shutil.copyfile(weights, new / "model.onnx")
-        complete(new, entry.card(hash_file(new / "model.onnx")), labels)
+        card = entry.card(hash_file(new / "model.onnx"))
+        if find_default(folder.parent, card["task"]) not in (None, entry.id):
+            card["default"] = False  # a model of the user's own is it
+        complete(new, card, labels)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from conversion.original import Original
 from conversion.parity import compare
 from conversion.photos import read_photos
 from conversion.report import describe
+from model_cards import make_default
 from model_catalog import CatalogError
 from model_folder import complete, replacement
 from model_source import SourceError, hash_file
@@ -81,6 +82,9 @@ def convert(options: Options) -> None:
         )
         shown = describe(folder, new, card, len(labels), parity)
     print(shown)
+    if card.default:
+        for other in make_default(options.models, card.id, card.task):
+            print(f"  {other} is no longer the default of {card.task}")
 
 
 def _export(original: Original, facts: dict[str, Any], target: Path, options: Options) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from model_cards import write_card
 from vision.errors import NotFound
 from vision.models import Model, Models, open_runner
 from vision.sources import FolderSource
@@ -48,17 +48,8 @@ def open_model(folder: Path, *, num_threads: int = 1) -> Model:
 
 
 def write_metrics(folder: Path, measured: Mapping[str, Any]) -> None:
-    """Puts what was measured into a model's card, in place of an earlier evaluation and of nothing else.
-
-    The card is replaced by one rename, so that it is whole whenever it is read.
-    """
+    """Puts what was measured into a model's card, in place of an earlier evaluation and of nothing else."""
     path = folder / "card.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     kept = {name: value for name, value in document.get("metrics", {}).items() if name not in _MEASURED}
-    new = path.with_name(f".card.json.{os.getpid()}")
-    try:
-        text = json.dumps({**document, "metrics": {**kept, **measured}}, indent=2)
-        new.write_text(text + "\n", encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    write_card(path, {**document, "metrics": {**kept, **measured}})

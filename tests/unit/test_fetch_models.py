@@ -15,6 +15,7 @@ import fetch_models
 import model_folder
 import model_source
 from conversion.errors import ConversionError
+from model_cards import find_default, make_default
 from vision.card import read_card, read_labels
 
 LABELS = b"background\ncat\ndog\nowl\nthis line is no label\n"
@@ -226,7 +227,7 @@ def test_a_place_that_cannot_be_written_is_named(project: Project) -> None:
     ("graph", "reason"),
     [
         (tiny_graph(classes=4), "tiny/card.json: labels: labels.txt has 3, the graph gives 4\n"),
-        (b"no graph", "model.onnx: ONNX Runtime cannot load it"),
+        (b"no graph", "model.onnx: is no ONNX file"),
     ],
     ids=["other labels", "no graph"],
 )
@@ -316,3 +317,25 @@ def test_what_is_wrong_in_the_catalog_is_named(project: Project, old: str, new: 
     path.write_text(path.read_text().replace(old, new, 1))
 
     assert project.run() == (1, error)
+
+
+def test_a_default_of_the_users_own_stays_it_when_the_catalogs_is_fetched(project: Project) -> None:
+    project.run("other")
+    assert make_default(project.models, "other", "classification") == []
+
+    assert project.run() == (0, "")
+
+    assert find_default(project.models, "classification") == "other"
+    assert not read_card(project.models / "tiny" / "card.json").default
+    assert listing(project.models)[-len(WHOLE) :] == WHOLE
+
+
+def test_a_model_that_is_no_longer_the_default_is_still_in_place(project: Project) -> None:
+    project.run("--all")
+    assert make_default(project.models, "other", "classification") == ["tiny"]
+    written = (project.models / "tiny" / "card.json").stat().st_mtime_ns
+
+    project.run("--all")
+
+    assert find_default(project.models, "classification") == "other"
+    assert (project.models / "tiny" / "card.json").stat().st_mtime_ns == written
