@@ -34,7 +34,7 @@ class Parity:
         max_relative: the same, relative to the largest magnitude of that output on that photo.
         tolerance: what `max_relative` was held against; `None` where outputs are no quantities.
         agreements: measures of the answers by name, means over the photos, 0..1; the source's answer is that
-            of its own preprocessing where it has one.
+            of its own preprocessing where it has one, unless that crops at whole pixels.
         preprocessing: largest mean difference between the card's tensor and the source's own, as a share of
             its standard deviation; `None` where the source does not tell.
     """
@@ -89,7 +89,9 @@ def compare(
         own = _own_tensor(original, plain, picture, geometry)
         if own is not None:
             feeding.append(_check_preprocessing(own, fed, is_resized=original.prepare is not None))
-            expected = original.run(own)
+            # Half a pixel may turn an answer that the model is undecided on, and says nothing of the graph.
+            if original.prepare is None or plain.resize.mode != "shorter-side-crop":
+                expected = original.run(own)
         answers.append(agreement(expected, found, model, geometry))
     parity = Parity(
         num_photos=len(photos),
@@ -121,14 +123,20 @@ def _check_preprocessing(own: Tensor, fed: Tensor, *, is_resized: bool) -> float
             f"The source's own preprocessing gives a tensor of {own.shape}, the card's {fed.shape}: "
             "correct --size or --resize."
         )
-    difference = float(np.abs(own - fed).mean() / max(float(own.std()), 1e-12))
-    if difference > (_RESIZING if is_resized else _NORMALIZING):
+    spread = max(float(own.std()), 1e-12)
+    difference = float(np.abs(own - fed).mean() / spread)
+    if difference > (_RESIZING + _half_pixel(own) / spread if is_resized else _NORMALIZING):
         raise ConversionError(
             "The card feeds the model otherwise than the source does: the tensors differ by "
             f"{difference:.2g} of their standard deviation. Correct --resize, --scale, --mean, --std or "
             "--color, or leave them out: the source tells them."
         )
     return difference
+
+
+def _half_pixel(tensor: Tensor) -> float:
+    """Mean difference that half a pixel makes: sources crop at whole pixels, the service at the centre."""
+    return sum(float(np.abs(np.diff(tensor, axis=axis)).mean()) / 2 for axis in (2, 3))
 
 
 def _judge(parity: Parity, least_agreement: float) -> None:
