@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +74,9 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
 def replacement(folder: Path) -> Iterator[Path]:
     """Gives an empty folder to fill, which takes the place of `models/<id>` unless the block raises.
 
-    Two at once on the same models folder get in each other's way.
+    Two at once in the same models folder would get in each other's way: the second waits.
     """
-    with _workplace(folder.parent) as workplace:
+    with _one_at_a_time(folder.parent), _workplace(folder.parent) as workplace:
         new = workplace / folder.name
         new.mkdir()
         yield new
@@ -108,6 +111,22 @@ def _check(folder: Path, document: dict[str, Any], labels: tuple[str, ...]) -> N
 
     card = parse_card(document)
     check(Model(card, labels, load_runner(folder, card, num_threads=1)))
+
+
+@contextmanager
+def _one_at_a_time(models: Path) -> Iterator[None]:
+    """Holds the models folder, made if need be, for this process alone."""
+    models.mkdir(parents=True, exist_ok=True)
+    handle = os.open(models, os.O_RDONLY)  # the folder itself is what is locked: no file is left in it
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another command that writes to {models} ...", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
