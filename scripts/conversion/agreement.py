@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from conversion.errors import ConversionError
 from vision.geometry import Geometry
 from vision.models import Model
 from vision.nms import iou
 from vision.params import Parameters
 from vision.pipeline import read_outputs
-from vision.results import Classification, Detections, Segmentation
+from vision.results import Classification, Detections, Result, Segmentation
 from vision.runner import Outputs
 
 _THRESHOLDS = (0.25, 0.05, 0.01, 0.001)  # tried in turn: untrained detectors are sure of nothing
@@ -25,12 +26,14 @@ def agreement(expected: Outputs, found: Outputs, model: Model, geometry: Geometr
         found: outputs of its ONNX form.
         model: reads both.
         geometry: of the photo.
+
+    Raises:
+        ConversionError: when the outputs are not of the shape that the card's decoder reads.
     """
     if model.card.task == "detection":
         return _boxes(expected, found, model, geometry)
     results = [
-        read_outputs(each, model, geometry, Parameters(top_k=1000, threshold=0.0))
-        for each in (expected, found)
+        _read(each, model, geometry, Parameters(top_k=1000, threshold=0.0)) for each in (expected, found)
     ]
     if isinstance(results[0], Segmentation) and isinstance(results[1], Segmentation):
         return {"pixel_agreement": float((results[0].class_map == results[1].class_map).mean())}
@@ -41,6 +44,8 @@ def agreement(expected: Outputs, found: Outputs, model: Model, geometry: Geometr
 
 def _is_same_class(expected: Classification, found: Classification) -> bool:
     """Whether the best class is the same, or one that is as good but for rounding."""
+    if not len(found.class_ids):  # scores that are no numbers
+        return False
     place = np.nonzero(expected.class_ids == found.class_ids[0])[0]
     return bool(place.size) and bool(expected.scores[0] - expected.scores[place[0]] < 1e-5)
 
@@ -63,6 +68,18 @@ def _boxes(expected: Outputs, found: Outputs, model: Model, geometry: Geometry) 
 
 
 def _detect(outputs: Outputs, model: Model, geometry: Geometry, threshold: float) -> Detections:
-    result = read_outputs(outputs, model, geometry, Parameters(threshold=threshold))
+    result = _read(outputs, model, geometry, Parameters(threshold=threshold))
     assert isinstance(result, Detections)
     return result
+
+
+def _read(outputs: Outputs, model: Model, geometry: Geometry, parameters: Parameters) -> Result:
+    try:
+        return read_outputs(outputs, model, geometry, parameters)
+    except (ValueError, IndexError, KeyError, TypeError) as error:  # what NumPy raises for other shapes
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
+        output = model.card.output
+        raise ConversionError(
+            f"The decoder {output.decoder} cannot read the outputs {shapes}: correct --decoder, --task or "
+            "the fields of output."
+        ) from error

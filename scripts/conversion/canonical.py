@@ -6,7 +6,7 @@ So the hash of a model says which weights it has, and the same source converted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import onnx
@@ -25,16 +25,17 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
     nodes = _from_outputs(graph)
     initializers = {each.name: each for each in graph.initializer}
     names = {each.name: each.name for each in (*graph.input, *graph.output)}
+    kept_names = frozenset(names)
     kept: dict[bytes, str] = {}
     for number, node in enumerate(nodes):
         node.name, node.domain = f"{node.op_type}_{number}", node.domain
         _replace(node.attribute, sorted(node.attribute, key=lambda each: each.name))
         for index, value in enumerate(node.input):
             if value in initializers:
-                names[value] = _share(initializers[value], kept)
+                names[value] = _share(initializers[value], kept, kept_names)
             node.input[index] = names[value] if value else ""
         for index, value in enumerate(node.output):
-            names.setdefault(value, f"{node.name}_{index}" if value else "")
+            names.setdefault(value, _free(f"{node.name}_{index}", kept_names) if value else "")
             node.output[index] = names[value]
     used = {names[key]: each for key, each in initializers.items() if key in names}
     tensors = [used[value] for value in kept.values()]
@@ -57,6 +58,14 @@ def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
                 field[index] = names.get(name, name)
         for inner in _subgraphs(node):
             rename(inner, names)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Gives the nodes of a graph and of the branches and bodies in it."""
+    for node in graph.node:
+        yield node
+        for inner in _subgraphs(node):
+            yield from all_nodes(inner)
 
 
 def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
@@ -91,13 +100,20 @@ def _from_outputs(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return nodes
 
 
-def _share(tensor: Any, kept: dict[bytes, str]) -> str:
+def _free(name: str, taken: frozenset[str]) -> str:
+    """The name, or one like it that no input or output of the graph has."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _share(tensor: Any, kept: dict[bytes, str], taken: frozenset[str]) -> str:
     """Gives the name of the first tensor with the same content, numbered by first use."""
     content = type(tensor)()
     content.CopyFrom(tensor)
     content.ClearField("name")
     digest = hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
-    return kept.setdefault(digest, f"constant_{len(kept)}")
+    return kept.setdefault(digest, _free(f"constant_{len(kept)}", taken))
 
 
 def _replace(field: Any, messages: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from vision.models import Model, load_runner
 
 GRAPH, DATA, LABELS = "model.onnx", "model.onnx.data", "labels.txt"
 NUM_THREADS = 2
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,16 +60,14 @@ def convert(options: Options) -> None:
         ConversionError, CatalogError, SourceError, VisionError: one sentence each; nothing is left behind.
     """
     kind, where = sources.split(options.source)
-    folder = options.models / (options.model_id or sources.default_id(where))
-    if folder.exists() and not options.force:
-        raise ConversionError(
-            f"There is a model {folder.name} already: --force replaces it, --id names another."
-        )
+    folder = options.models / _model_id(options, where)
+    _refuse_existing(folder, options)
     photos = read_photos(options.photos)
     original = sources.load(kind, options.wish(where))
     labels = read_labels(original, options.labels)
     facts = settle(original, options.fields, folder.name, len(labels))
     with replacement(folder) as new:
+        _refuse_existing(folder, options)  # another conversion may have been faster
         served = _export(original, facts, new / GRAPH, options)
         document = {**served, **_files(new)}
         complete(new, document, labels)
@@ -87,9 +87,26 @@ def convert(options: Options) -> None:
             print(f"  {other} is no longer the default of {card.task}")
 
 
+def _model_id(options: Options, where: str) -> str:
+    model_id = options.model_id or sources.default_id(where)
+    if not _ID.fullmatch(model_id):
+        raise ConversionError(
+            f"{model_id!r} cannot be the id of a model: name one with --id, of letters, digits, . _ and -."
+        )
+    return model_id
+
+
+def _refuse_existing(folder: Path, options: Options) -> None:
+    if folder.exists() and not options.force:
+        raise ConversionError(
+            f"There is a model {folder.name} already: --force replaces it, --id names another."
+        )
+
+
 def _export(original: Original, facts: dict[str, Any], target: Path, options: Options) -> dict[str, Any]:
     """Writes the graph, and gives the card's fields for it: normalisation may have gone into the graph."""
-    with tempfile.TemporaryDirectory() as scratch:
+    # On the models' disk: /tmp may be too small for a large graph.
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         raw = Path(scratch) / GRAPH
         original.export(raw)
         served = normalization.fold_in(raw, facts) if options.normalize_in_graph else facts

@@ -16,8 +16,10 @@ from fetch_models import CACHE, CATALOG, find_mirror
 from model_catalog import read_label_lists
 from model_source import obtain
 from vision import classify, detect, segment
+from vision.card import parse_card
 
 _LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
+_IMAGENET_CLASSES = 1000
 _UNITY = 1e-3  # how near to 1 the sum of probabilities is
 
 
@@ -32,15 +34,21 @@ def settle(original: Original, options: Mapping[str, Any], model_id: str, num_la
 
     Raises:
         ConversionError: naming what must be stated.
+        InvalidModel: naming a field whose value is wrong.
     """
     facts = merge({"id": model_id, "licence": _LICENCE, "output": {}}, original.facts, options)
     facts.pop("labels", None)
     shown = original.run(_gray(facts["input"]))
-    facts.setdefault("task", _task_of_decoder(facts) or _task(shown))
-    if "decoder" not in facts["output"]:
-        facts["output"] |= _shown(facts["task"], shown)
-    if facts["task"] == "classification" and next(iter(shown.values())).size == num_labels + 1:
-        facts["output"].setdefault("label_offset", 1)  # the class without a label is a background, the first
+    for name, array in shown.items():
+        if np.isnan(array).any():
+            raise ConversionError(f"The source gives {name} that is no number: its weights are damaged.")
+    if "task" not in facts:
+        facts["task"] = _task_of_decoder(facts) or _task(shown)
+    if facts["task"] == "classification":
+        _settle_scores(facts, shown, num_labels)
+    elif facts["task"] == "segmentation" and "decoder" not in facts["output"]:
+        is_map = np.squeeze(next(iter(shown.values()))).ndim == 2
+        facts["output"]["decoder"] = "class-map" if is_map else "class-logits"
     for is_missing, what, option in (
         ("decoder" not in facts["output"], "how its outputs are read", "--decoder"),
         ("resize" not in facts, "how photos are resized", "--resize"),
@@ -52,6 +60,7 @@ def settle(original: Original, options: Mapping[str, Any], model_id: str, num_la
     ):
         if is_missing:
             raise ConversionError(f"The source does not tell {what}: state it with {option}.")
+    parse_card({**facts, "file": "model.onnx", "sha256": "0" * 64, "labels": "labels.txt"})
     refuse_swapped(facts.get("normalize", {}))
     return facts
 
@@ -71,17 +80,26 @@ def read_labels(original: Original, option: str) -> tuple[str, ...]:
     if not name and not original.labels:
         raise ConversionError("The source does not tell its labels: name a file with --labels.")
     if not name:
-        return original.labels
+        return _checked(original.labels, "The source")
     lists = read_label_lists(CATALOG)
     if name in lists:
         file = obtain(lists[name].source, mirror=find_mirror(), cache=CACHE)
         return lists[name].read(file.read_text(encoding="utf-8"))
     try:
-        return tuple(line.strip() for line in Path(name).read_text(encoding="utf-8").splitlines())
+        text = Path(name).read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConversionError(
             f"--labels takes a file with one label a line, or one of {', '.join(lists)}: {name}: {error}."
         ) from error
+    return _checked(tuple(line.strip() for line in text.rstrip().splitlines()), name)
+
+
+def _checked(labels: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """The labels, each of which is one line of text, as the service needs them."""
+    for number, label in enumerate(labels):
+        if not label.strip() or len(label.splitlines()) != 1:
+            raise ConversionError(f"{name} has no text for label {number}, or more than one line: {label!r}.")
+    return labels
 
 
 def _gray(facts: Mapping[str, Any]) -> Tensor:
@@ -114,12 +132,23 @@ def _task(shown: Mapping[str, Tensor]) -> str:
     )
 
 
-def _shown(task: str, shown: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What running the model shows of how its output is read, where nobody tells; nothing for boxes."""
-    scores = next(iter(shown.values()))
-    if task == "segmentation":
-        return {"decoder": "class-map" if np.squeeze(scores).ndim == 2 else "class-logits"}
-    return {"decoder": _classification_decoder(scores)} if task == "classification" else {}
+def _settle_scores(facts: dict[str, Any], shown: Mapping[str, Tensor], num_labels: int) -> None:
+    """Adds what running a classifier shows of how its scores are read, where nobody tells."""
+    output = facts["output"]
+    name = output.get("tensors", {}).get("scores")
+    if name is None and len(shown) > 1:
+        raise ConversionError(
+            f"The model gives {', '.join(shown)}: name the scores with --set output.tensors.scores=NAME."
+        )
+    if name is not None and name not in shown:
+        raise ConversionError(f"The model has no output {name!r}; it gives {', '.join(shown)}.")
+    scores = shown[name] if name is not None else next(iter(shown.values()))
+    if "decoder" not in output:
+        output["decoder"] = _classification_decoder(scores)
+    # ImageNet models from TensorFlow have a background before the 1000 classes. Elsewhere one class more than
+    # there are labels is more often a label that was forgotten.
+    if scores.size == _IMAGENET_CLASSES + 1 and num_labels == _IMAGENET_CLASSES:
+        output.setdefault("label_offset", 1)
 
 
 def _classification_decoder(scores: Tensor) -> str:

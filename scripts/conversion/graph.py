@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-from conversion.canonical import canonicalize
+from conversion.canonical import all_nodes, canonicalize
 from conversion.errors import ConversionError, first_line
 from vision.runner import runtime_errors
 
@@ -57,8 +57,9 @@ def check(path: Path) -> None:
     """
     try:
         onnx.checker.check_model(str(path), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ConversionError(f"{path.name} is not a valid ONNX graph: {first_line(error)}") from error
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        # A damaged name is no UTF-8: ValueError.
+        raise ConversionError(f"{path.name} is not a valid ONNX graph: {first_line(error)}.") from error
 
 
 def bytes_of(path: Path) -> int:
@@ -109,7 +110,7 @@ def _name_batch(graph: onnx.GraphProto) -> None:
 
 def _keep_used_domains(model: onnx.ModelProto) -> None:
     """ONNX Runtime writes the version of every operator set it knows, used or not."""
-    used = {node.domain for node in model.graph.node}
+    used = {node.domain for node in all_nodes(model.graph)}
     kept = [each for each in model.opset_import if each.domain in {"", *used}]
     del model.opset_import[:]
     model.opset_import.extend(kept)

@@ -9,6 +9,7 @@ makes inputs of the graph and forgets, get their values in the same way.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ from conversion.original import Tensor
 INPUT = "input"
 
 
-def export(model: Any, shape: tuple[int, int, int], names: list[str], path: Path, opset: int) -> None:
+def export(model: Any, taken: Mapping[str, Any], names: list[str], path: Path, opset: int) -> None:
     """Writes the graph of a Keras model, its batch open.
 
     Args:
         model: of Keras 3 or 2, with one input.
-        shape: of the input, without the batch.
+        taken: name, size and dtype of the input.
         names: of the outputs.
         path: where to write.
         opset: of the graph.
@@ -37,7 +38,7 @@ def export(model: Any, shape: tuple[int, int, int], names: list[str], path: Path
     Raises:
         ConversionError: when tf2onnx cannot convert it.
     """
-    signature = [tf.TensorSpec((None, *shape), tf.float32, name=INPUT)]
+    signature = [tf.TensorSpec((None, *taken["size"], 3), taken["dtype"], name=INPUT)]
     function = tf.function(lambda tensor: model(tensor, training=False), input_signature=signature)
     concrete = function.get_concrete_function()
     definition, weights = _without_weights(concrete)
@@ -51,10 +52,11 @@ def export(model: Any, shape: tuple[int, int, int], names: list[str], path: Path
             opset=opset,
         )
     except (ValueError, TypeError, NotImplementedError, RuntimeError, KeyError) as error:
-        raise ConversionError(f"tf2onnx cannot convert the model: {first_line(error)}") from error
+        words = first_line(error).removeprefix("make_sure failure: ")
+        raise ConversionError(f"tf2onnx cannot convert the model: {words}.") from error
     _fill_in(proto.graph, weights)
     ours = zip([each.name for each in proto.graph.output], names, strict=True)
-    rename(proto.graph, {concrete.inputs[0].name: INPUT, **dict(ours)})
+    rename(proto.graph, {concrete.inputs[0].name: taken["name"], **dict(ours)})
     onnx.save(proto, path)
 
 

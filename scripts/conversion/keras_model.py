@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from conversion.affine import describe
 from conversion.errors import ConversionError, first_line
 from conversion.keras_graph import INPUT, export
 from conversion.original import Original, Pixels, Tensor
-from conversion.sources import Wish
+from conversion.sources import Wish, settle_size
 
 _FILES = {".keras", ".h5", ".hdf5"}
 _PUBLISHED_SIZE = (224, 224)  # of the applications that leave the size of their input open
 _IMAGENET_CLASSES = 1000
-_REFUSALS = (ValueError, TypeError, KeyError, OSError, AttributeError)  # what Keras raises for a bad file
+# What Keras, h5py and zipfile raise for a damaged file or one that is none of theirs.
+_REFUSALS = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError),
+    *(OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def load(wish: Wish) -> Original:
@@ -32,6 +37,8 @@ def load(wish: Wish) -> Original:
         ConversionError: when there is no such model, or its file or weights cannot be read.
     """
     if Path(wish.where).suffix in _FILES:
+        if wish.weights or wish.arguments:
+            raise ConversionError("The file has its weights: leave out --weights and --argument.")
         return _original(_read(Path(wish.where)), wish.size, {"source": Path(wish.where).name}, wish.opset)
     model, normalize = _build(wish)
     weights = Path(wish.weights or "imagenet").name
@@ -43,7 +50,9 @@ def load(wish: Wish) -> Original:
     }
     if model.output_shape[-1] == _IMAGENET_CLASSES:
         facts["labels"] = "imagenet"
-    return _original(model, wish.size or _PUBLISHED_SIZE, facts, wish.opset, normalize)
+    is_open = None in model.input_shape[1:3]
+    size = wish.size or (_PUBLISHED_SIZE if is_open else None)
+    return _original(model, size, facts, wish.opset, normalize)
 
 
 def _original(
@@ -54,9 +63,10 @@ def _original(
     normalize: Callable[[Pixels], Tensor] | None = None,
 ) -> Original:
     height, width = _size(model, size)
-    names = [str(name) for name in model.output_names]
+    names = _output_names(model)
     preprocessing = facts.pop("preprocessing", {"input": {}})
-    tensor = {"name": INPUT, "size": [height, width], "layout": "NHWC", "dtype": "float32"}
+    name = INPUT if INPUT not in names else f"{INPUT}_pixels"
+    tensor = {"name": name, "size": [height, width], "layout": "NHWC", "dtype": _dtype(model)}
     return Original(
         facts={
             "description": f"The Keras model {model.name}.",
@@ -66,7 +76,7 @@ def _original(
             "output": {"layout": "NHWC"},
         },
         run=lambda tensors: _run(model, names, tensors),
-        export=lambda path: export(model, (height, width, 3), names, path, opset),
+        export=lambda path: export(model, tensor, names, path, opset),
         normalize=normalize,
     )
 
@@ -85,7 +95,11 @@ def _read(path: Path) -> Any:
             return tf_keras.models.load_model(path, compile=False, safe_mode=True)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except _REFUSALS as error:
-        raise ConversionError(f"Keras cannot load {path.name}: {first_line(error)}") from error
+        if "safe_mode" in str(error):
+            raise ConversionError(
+                f"{path.name} has a Lambda layer, code that loading would run: build it of other layers."
+            ) from error
+        raise ConversionError(f"Keras cannot load {path.name}: {first_line(error)}.") from error
 
 
 def _version(path: Path) -> str:
@@ -103,6 +117,8 @@ def _build(wish: Wish) -> tuple[Any, Callable[[Pixels], Tensor]]:
     """A model of keras.applications, and what its module does with pixels."""
     factories = {name.lower(): name for name in dir(keras.applications) if name[0].isupper()}
     name = factories.get(wish.where.lower().replace("_", "").replace("-", ""))
+    if name is None and ("/" in wish.where or Path(wish.where).exists()):
+        raise ConversionError(f"{wish.where} is no {', '.join(sorted(_FILES))} file, which Keras writes.")
     if name is None:
         raise ConversionError(
             f"keras.applications has no {wish.where!r}; it has {', '.join(sorted(factories))}."
@@ -117,7 +133,9 @@ def _build(wish: Wish) -> tuple[Any, Callable[[Pixels], Tensor]]:
     try:
         model = factory(weights=None if weights == "none" else weights, **arguments)
     except _REFUSALS as error:
-        raise ConversionError(f"{name} cannot have the weights {weights}: {first_line(error)}") from error
+        raise ConversionError(
+            f"{name} cannot be built with weights {weights}: {first_line(error)}."
+        ) from error
     except Exception as error:
         if type(error) is not Exception:
             raise
@@ -136,11 +154,21 @@ def _size(model: Any, size: tuple[int, int] | None) -> tuple[int, int]:
         raise ConversionError(
             f"The model takes {shape}; the service feeds it RGB images, (batch, height, width, 3)."
         )
-    if None not in shape[1:3]:
-        return shape[1], shape[2]
-    if size is None:
-        raise ConversionError("The model leaves the size of its input open: name it, such as --size 224x224.")
-    return size
+    return settle_size(shape[1:3], size)
+
+
+def _dtype(model: Any) -> str:
+    """The element type of the input; Keras casts float32 to what other floats a model computes with."""
+    dtype = str(getattr(model.inputs[0].dtype, "name", model.inputs[0].dtype))
+    if dtype != "uint8" and "float" not in dtype:
+        raise ConversionError(f"The model takes {dtype}; the service feeds uint8 or float32.")
+    return dtype if dtype == "uint8" else "float32"
+
+
+def _output_names(model: Any) -> list[str]:
+    """The names of the layers that give the outputs; a layer that gives several has a number added."""
+    names = [str(name) for name in getattr(model, "output_names", None) or [model.layers[-1].name]]
+    return names if len({*names}) == len(names) else [f"{name}_{n}" for n, name in enumerate(names)]
 
 
 def _run(model: Any, names: list[str], tensors: Tensor) -> dict[str, Tensor]:

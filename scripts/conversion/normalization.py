@@ -9,10 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from conversion.canonical import rename
+from conversion.canonical import all_nodes, rename
 from conversion.errors import ConversionError
-
-_INNER = "normalized_input"
 
 
 def fold_in(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -35,13 +33,14 @@ def fold_in(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     name, (height, width) = facts_in["name"], facts_in["size"]
     (value,) = (each for each in graph.input if each.name == name)
     batch = value.type.tensor_type.shape.dim[0]
-    rename(graph, {name: _INNER})
+    prefix = _free_prefix(graph)
+    rename(graph, {name: f"{prefix}_input"})
     del graph.input[:]
     pixels = helper.make_tensor_value_info(
         name, TensorProto.UINT8, [batch.dim_param or batch.dim_value or "batch", height, width, 3]
     )
     graph.input.append(pixels)
-    nodes, initializers = _nodes(name, facts)
+    nodes, initializers = _nodes(name, facts, prefix)
     old = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *old])
@@ -51,7 +50,19 @@ def fold_in(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "input": {**facts_in, "dtype": "uint8", "layout": "NHWC", "color": "RGB"}}
 
 
-def _nodes(name: str, facts: dict[str, Any]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _free_prefix(graph: onnx.GraphProto) -> str:
+    """A beginning that no name in the graph has."""
+    prefix = "normalized"
+    names = {name for node in all_nodes(graph) for name in (*node.input, *node.output)}
+    names |= {each.name for each in graph.initializer} | {each.name for each in graph.input}
+    while any(name.startswith(prefix) for name in names):
+        prefix += "_"
+    return prefix
+
+
+def _nodes(
+    name: str, facts: dict[str, Any], prefix: str
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """uint8 RGB pixels -> the tensor the graph took: ordered, cast, multiplied, shifted, transposed."""
     facts_in, normalize = facts["input"], facts.get("normalize", {})
     std = np.array(normalize.get("std", [1.0] * 3))
@@ -62,7 +73,7 @@ def _nodes(name: str, facts: dict[str, Any]) -> tuple[list[onnx.NodeProto], list
 
     def add(kind: str, constant: Any = None, **attributes: Any) -> None:
         nonlocal value
-        inputs, output = [value], f"normalize_{kind.lower()}"
+        inputs, output = [value], f"{prefix}_{kind.lower()}"
         if constant is not None:
             initializers.append(numpy_helper.from_array(constant, f"{output}_by"))
             inputs.append(f"{output}_by")
@@ -78,5 +89,5 @@ def _nodes(name: str, facts: dict[str, Any]) -> tuple[list[onnx.NodeProto], list
         add("Add", shift)
     if facts_in["layout"] == "NCHW":
         add("Transpose", perm=[0, 3, 1, 2])
-    nodes[-1].output[0] = _INNER
+    nodes[-1].output[0] = f"{prefix}_input"
     return nodes, initializers

@@ -13,12 +13,12 @@ from onnx import TensorProto
 from conversion import graph
 from conversion.errors import ConversionError, first_line
 from conversion.original import Original, Tensor
-from conversion.sources import Wish
+from conversion.sources import Wish, settle_size
 from vision.runner import runtime_errors
 
 _DTYPES = {"FLOAT": "float32", "FLOAT16": "float16", "UINT8": "uint8"}
-# Folding takes apart the pairs that mark a quantised operator, and stores float16 weights as float32.
 _WEIGHTS_ARE_NO_INPUTS = 4  # the first version of the file format that lets them be
+# Folding takes apart the pairs that mark a quantised operator, and stores float16 weights as float32.
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"}
 
 
@@ -33,8 +33,8 @@ def load(wish: Wish) -> Original:
         raise ConversionError(f"There is no file {path}.")
     try:
         model = onnx.load(path)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ConversionError(f"{path.name} is damaged, or no ONNX file: {first_line(error)}") from error
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:  # external data: ValueError
+        raise ConversionError(f"{path.name} is damaged, or no ONNX file: {first_line(error)}.") from error
     graph.check(path)
     facts = _input(model.graph, wish.size)
     names = [each.name for each in model.graph.output]
@@ -43,7 +43,10 @@ def load(wish: Wish) -> Original:
     is_half = any(each.data_type == TensorProto.FLOAT16 for each in model.graph.initializer)
 
     def run(tensor: Tensor) -> dict[str, Tensor]:
-        return dict(zip(names, session.run(names, {facts["name"]: tensor}), strict=True))
+        try:
+            return dict(zip(names, session.run(names, {facts["name"]: tensor}), strict=True))
+        except runtime_errors() as error:
+            raise ConversionError(f"ONNX Runtime cannot run {path.name}: {first_line(error)}.") from error
 
     return Original(
         facts={
@@ -72,15 +75,11 @@ def _input(source: onnx.GraphProto, size: tuple[int, int] | None) -> dict[str, A
     if dtype is None:
         raise ConversionError(f"The graph takes {kind.lower()}; the service feeds uint8, float32 or float16.")
     layout = "NCHW" if shapes[0][1] == 3 else "NHWC"
-    sides = shapes[0][2:] if layout == "NCHW" else shapes[0][1:3]
-    if None in sides and size is None:
-        raise ConversionError("The graph leaves the size of its input open: name it, such as --size 224x224.")
-    return {
-        "name": inputs[0].name,
-        "size": list(size or ()) if None in sides else sides,
-        "layout": layout,
-        "dtype": dtype,
-    }
+    if shapes[0][0] not in {None, 1}:
+        raise ConversionError(f"The graph takes batches of {shapes[0][0]}; the service feeds it one photo.")
+    height, width = shapes[0][2:] if layout == "NCHW" else shapes[0][1:3]
+    settled = settle_size((height, width), size)
+    return {"name": inputs[0].name, "size": list(settled), "layout": layout, "dtype": dtype}
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
@@ -91,7 +90,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except runtime_errors() as error:
-        raise ConversionError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
+        raise ConversionError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}.") from error
 
 
 def _write(model: onnx.ModelProto, facts: dict[str, Any], target: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from conversion.documents import merge
 from conversion.presets import PRESETS
 from conversion.sources import DEFAULT_OPSET, KINDS, Wish
-from vision.card import TASKS
+from vision.card import TASKS, Defaults, Normalize, Output, Resize
 
 ROOT = Path(__file__).resolve().parents[2]
+MINIMUM_OPSET = 13  # the first in which weights are quantised by channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Options:
         fields: of the card, nested as in card.json.
         labels: a file, or the name of a label list of the catalog; empty: the source tells.
         photos: a folder of photos to compare on; `None`: those of scikit-image.
-        tolerance: largest relative difference of an output; 0: that of the source's kind.
+        tolerance: largest relative difference of an output; `None`: that of the source's kind.
         normalize_in_graph: whether scale, mean, std and channel order go into the graph.
         models: the folder that holds one folder a model.
         force: whether a model of that id is replaced.
@@ -40,7 +42,7 @@ class Options:
     fields: dict[str, Any]
     labels: str
     photos: Path | None
-    tolerance: float
+    tolerance: float | None
     normalize_in_graph: bool
     models: Path
     force: bool
@@ -99,16 +101,16 @@ def parser() -> argparse.ArgumentParser:
         help="keyword argument of the factory that builds the model; may be repeated",
     )
     made.add_argument("--dequantize", action="store_true", help="tflite: int8 becomes float32")
-    made.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="of the graph (default: %(default)s)")
+    made.add_argument(
+        "--opset", type=_opset, default=DEFAULT_OPSET, help="of the graph (default: %(default)s)"
+    )
     made.add_argument(
         "--normalize-in-graph",
         action="store_true",
         help="put scale, mean, std and channel order into the graph, which then takes uint8 RGB pixels",
     )
     made.add_argument("--photos", type=Path, help="folder of photos to compare on (default: built-in ones)")
-    made.add_argument(
-        "--tolerance", type=float, default=0.0, help="largest relative difference (default: 1e-4)"
-    )
+    made.add_argument("--tolerance", type=_positive, help="largest relative difference (default: 1e-4)")
     made.add_argument(
         "--models", type=Path, default=ROOT / "models", help="where to write (default: models/)"
     )
@@ -121,12 +123,12 @@ def _add_card_fields(made: argparse.ArgumentParser) -> None:
     card = made.add_argument_group("fields of the card, where the source does not tell (models/README.md)")
     card.add_argument("--task", choices=TASKS)
     card.add_argument("--preprocessing", choices=PRESETS, help="a usual way to normalise")
-    card.add_argument("--scale", type=float, help="what pixels are multiplied with")
+    card.add_argument("--scale", type=_positive, help="what pixels are multiplied with")
     card.add_argument("--mean", type=_numbers, metavar="A,B,C", help="by channel, after the scale")
     card.add_argument("--std", type=_numbers, metavar="A,B,C")
     card.add_argument("--color", choices=("RGB", "BGR"))
     card.add_argument("--resize", choices=("stretch", "shorter-side-crop", "letterbox"))
-    card.add_argument("--crop-fraction", type=float)
+    card.add_argument("--crop-fraction", type=_positive)
     card.add_argument("--filter", choices=("bilinear", "bicubic", "box", "lanczos"))
     card.add_argument("--decoder", help="how the outputs are read")
     card.add_argument("--licence", help="SPDX identifier of the weights' licence")
@@ -134,7 +136,7 @@ def _add_card_fields(made: argparse.ArgumentParser) -> None:
     card.add_argument("--default", action="store_true", default=None, help="the task's model by default")
     card.add_argument(
         "--set",
-        type=_pair,
+        type=_field,
         action="append",
         default=[],
         metavar="FIELD=VALUE",
@@ -157,6 +159,24 @@ _PLACES = {
     "description": ("description",),
     "default": ("default",),
 }
+
+
+# Not the files and the shape of the input: they are as the source and the conversion make them.
+_SETTABLE = (
+    "source",
+    "input.color",
+    *(
+        f"{name}.{each.name}"
+        for name, kind in (
+            ("resize", Resize),
+            ("normalize", Normalize),
+            ("output", Output),
+            ("defaults", Defaults),
+        )
+        for each in fields(kind)
+        if each.name != "tensors"
+    ),
+)
 
 
 def _fields(given: argparse.Namespace) -> dict[str, Any]:
@@ -188,9 +208,33 @@ def _numbers(text: str) -> list[float]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != 3:
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
         raise argparse.ArgumentTypeError(f"must be three numbers, such as 0.485,0.456,0.406, not {text!r}")
     return numbers
+
+
+def _positive(text: str) -> float:
+    with suppress(ValueError):
+        number = float(text)
+        if number > 0 and math.isfinite(number):
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+
+
+def _opset(text: str) -> int:
+    if text.isdecimal() and int(text) >= MINIMUM_OPSET:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be {MINIMUM_OPSET} or more, such as {DEFAULT_OPSET}, not {text!r}"
+    )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """A field of the card that the source does not settle, and its value."""
+    name, value = _pair(text)
+    if name in _SETTABLE or name.startswith("output.tensors."):
+        return name, value
+    raise argparse.ArgumentTypeError(f"cannot set {name!r}, only {', '.join(_SETTABLE)}, output.tensors.ROLE")
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -22,6 +22,8 @@ _MAX_PIXELS = 100_000_000
 # Of the source's own tensor and the card's: where the source resizes too, another resampling filter is off by
 # a few hundredths of the tensor's spread; where it only normalises, nothing but rounding is.
 _RESIZING, _NORMALIZING = 0.05, 0.001
+# Of outputs that tell photos apart: times the tolerance; and what is enough where the tolerance is large.
+_LEAST_SPREAD, _LARGE_SPREAD = 10, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Parity:
         tolerance: what `max_relative` was held against; `None` where outputs are no quantities.
         agreements: measures of the answers by name, means over the photos, 0..1; the source's answer is that
             of its own preprocessing where it has one, unless that crops at whole pixels.
+        spread: largest difference between the source's own outputs for different photos, relative to their
+            largest magnitude; `None` where outputs are no quantities, or of a single photo.
         preprocessing: largest mean difference between the card's tensor and the source's own, as a share of
             its standard deviation; `None` where the source does not tell.
     """
@@ -43,8 +47,16 @@ class Parity:
     max_absolute: float
     max_relative: float
     tolerance: float | None
+    spread: float | None
     agreements: dict[str, float]
     preprocessing: float | None
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the source answers all photos alike, as random weights do: agreeing then says little."""
+        if self.spread is None or self.tolerance is None:
+            return False
+        return self.spread < min(_LEAST_SPREAD * self.tolerance, _LARGE_SPREAD)
 
     def document(self) -> dict[str, Any]:
         """The report as it is kept in a card."""
@@ -53,7 +65,10 @@ class Parity:
             numbers["max_absolute_difference"] = _short(self.max_absolute)
             numbers["max_relative_difference"] = _short(self.max_relative)
             numbers["tolerance"] = self.tolerance
-        numbers |= {name: round(share, 4) for name, share in self.agreements.items()}
+        if self.is_blind:
+            numbers["outputs_vary"] = False
+        else:
+            numbers |= {name: round(share, 4) for name, share in self.agreements.items()}
         if self.preprocessing is not None:
             numbers["preprocessing_difference"] = _short(self.preprocessing)
         return numbers
@@ -74,7 +89,7 @@ def compare(
     Raises:
         ConversionError: when outputs differ by more, or preprocessing or answers are not the same.
     """
-    absolute, relative, feeding, answers = [], [], [], []
+    differences, feeding, answers = _Differences(), [], []
     for data in photos:
         photo = open_photo(data, max_pixels=_MAX_PIXELS)
         geometry = plan(plain, photo.height, photo.width)
@@ -82,10 +97,8 @@ def compare(
         fed = prepare(picture, plain, geometry)
         found = model.runner.run({model.card.input.name: prepare(picture, model.card, geometry)})
         expected: Outputs = original.run(fed)
-        for name, output in expected.items():
-            difference = _largest(output.astype(np.float64) - found[name])
-            absolute.append(difference)
-            relative.append(difference / max(_largest(output), 1e-12))
+        if tolerance is not None:
+            differences.add(expected, found)
         own = _own_tensor(original, plain, picture, geometry)
         if own is not None:
             feeding.append(_check_preprocessing(own, fed, is_resized=original.prepare is not None))
@@ -95,9 +108,10 @@ def compare(
         answers.append(agreement(expected, found, model, geometry))
     parity = Parity(
         num_photos=len(photos),
-        max_absolute=max(absolute),
-        max_relative=max(relative),
+        max_absolute=differences.absolute,
+        max_relative=differences.relative,
         tolerance=tolerance,
+        spread=differences.spread() if len(photos) > 1 else None,
         agreements={name: float(np.mean([each[name] for each in answers])) for name in answers[0]},
         preprocessing=max(feeding, default=None),
     )
@@ -152,6 +166,37 @@ def _judge(parity: Parity, least_agreement: float) -> None:
                 f"The ONNX model gives other answers than its source: {name.replace('_', ' ')} is "
                 f"{share:.1%}, it must be {least_agreement:.1%}."
             )
+
+
+class _Differences:
+    """Collects how far outputs are apart, over photos; a difference that is no number stays."""
+
+    def __init__(self) -> None:
+        self.absolute = self.relative = 0.0
+        self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def add(self, expected: Outputs, found: Outputs) -> None:
+        """Takes in the outputs of one photo."""
+        for name, output in expected.items():
+            if name not in found or output.shape != found[name].shape:
+                given = ", ".join(f"{each} {array.shape}" for each, array in found.items())
+                raise ConversionError(
+                    f"The source gives {name} {output.shape}, the ONNX model gives {given}."
+                )
+            difference = _largest(output.astype(np.float64) - found[name])
+            self.absolute = float(np.maximum(self.absolute, difference))
+            self.relative = float(np.maximum(self.relative, difference / np.maximum(_largest(output), 1e-12)))
+            low, high = self._ranges.get(name, (output, output))
+            if low.shape == output.shape:  # the number of boxes may vary, then the ranges are of the first's
+                self._ranges[name] = np.minimum(low, output), np.maximum(high, output)
+
+    def spread(self) -> float | None:
+        """The largest range of an output over the photos, relative to its magnitude; `None` of no output."""
+        ranges = [
+            _largest(high.astype(np.float64) - low) / max(_largest(high), _largest(low), 1e-12)
+            for low, high in self._ranges.values()
+        ]
+        return max(ranges, default=None)
 
 
 def _largest(array: Tensor) -> float:

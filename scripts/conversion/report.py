@@ -45,6 +45,11 @@ def describe(folder: Path, written: Path, card: ModelCard, num_labels: int, pari
         "pixels": feeding + checked,
         "parity": f"{parity.num_photos} photos: {differences}{agreements}",
     }
+    if parity.is_blind:
+        rows["note"] = (
+            "the source answers these photos alike, as random weights do: that both agree says little; "
+            "--photos names others"
+        )
     lines = [f"{card.id} is in {folder}"]
     lines += [f"  {name:8}{text}" for name, text in rows.items()]
     return "\n".join(lines)

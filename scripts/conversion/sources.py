@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,13 @@ class Kind:
     Attributes:
         loader: module of this package with `load(wish) -> Original`.
         groups: dependency groups that it imports.
+        reads: fields of a wish that it heeds; the others must not be given.
         example: of a source, for people.
     """
 
     loader: str
     groups: tuple[str, ...]
+    reads: frozenset[str]
     example: str
 
 
@@ -55,14 +57,38 @@ class Wish:
 
 KINDS = {
     "keras": Kind(
-        "keras_model", ("convert", "convert-tensorflow", "convert-keras-2"), "keras:vgg16, keras:FILE.keras"
+        "keras_model",
+        ("convert", "convert-tensorflow", "convert-keras-2"),
+        frozenset({"weights", "size", "opset", "arguments"}),
+        "keras:vgg16, keras:FILE.keras",
     ),
-    "tflite": Kind("tflite_model", ("convert", "convert-tensorflow"), "tflite:FILE.tflite"),
-    "torch": Kind("torch_model", ("convert", "convert-torch"), "torch:PACKAGE.MODULE:FACTORY, torch:FILE.pt"),
-    "torch-export": Kind("torch_program", ("convert", "convert-torch"), "torch-export:FILE.pt2"),
-    "hf": Kind("transformers_model", ("convert", "convert-transformers"), "hf:FOLDER_OR_ID"),
-    "onnx": Kind("onnx_model", ("convert",), "onnx:FILE.onnx"),
+    "tflite": Kind(
+        "tflite_model",
+        ("convert", "convert-tensorflow"),
+        frozenset({"size", "dequantize"}),
+        "tflite:FILE.tflite",
+    ),
+    "torch": Kind(
+        "torch_model",
+        ("convert", "convert-torch"),
+        frozenset({"weights", "size", "opset", "arguments"}),
+        "torch:PACKAGE.MODULE:FACTORY, torch:FILE.pt",
+    ),
+    "torch-export": Kind(
+        "torch_program",
+        ("convert", "convert-torch"),
+        frozenset({"weights", "size", "opset"}),
+        "torch-export:FILE.pt2",
+    ),
+    "hf": Kind(
+        "transformers_model",
+        ("convert", "convert-transformers"),
+        frozenset({"weights", "size", "opset"}),
+        "hf:FOLDER_OR_ID",
+    ),
+    "onnx": Kind("onnx_model", ("convert",), frozenset({"size"}), "onnx:FILE.onnx"),
 }
+_OPTIONS = {"arguments": "--argument"}  # those that are not called as their field is
 
 
 def split(source: str) -> tuple[Kind, str]:
@@ -82,10 +108,39 @@ def load(kind: Kind, wish: Wish) -> Original:
     """Gives the source model, read by its kind's loader.
 
     Raises:
-        ConversionError: when it cannot be read.
+        ConversionError: when it cannot be read, or the wish says what such a source does not heed.
     """
+    for name in {each.name for each in fields(Wish)} - kind.reads - {"where"}:
+        if getattr(wish, name) != getattr(Wish(wish.where), name):
+            option = _OPTIONS.get(name, f"--{name}")
+            raise ConversionError(f"{option} changes nothing about this kind of source: leave it out.")
     original: Original = import_module(f"conversion.{kind.loader}").load(wish)
     return original
+
+
+def settle_size(own: tuple[int | None, int | None], wished: tuple[int, int] | None) -> tuple[int, int]:
+    """Gives height and width of an input: the source's own, or those to give it where it leaves them open.
+
+    Args:
+        own: of the source; `None`: open.
+        wished: what the command line says.
+
+    Raises:
+        ConversionError: when nobody says one, or both say another.
+    """
+    height, width = own
+    if wished is None:
+        if height is None or width is None:
+            raise ConversionError(
+                "The source leaves the size of its input open: name it, such as --size 224x224."
+            )
+        return height, width
+    if height not in {None, wished[0]} or width not in {None, wished[1]}:
+        fixed = "x".join("?" if side is None else str(side) for side in own)
+        raise ConversionError(
+            f"The source's input is {fixed}, --size {wished[0]}x{wished[1]} cannot change that: leave it out."
+        )
+    return wished
 
 
 def default_id(where: str) -> str:

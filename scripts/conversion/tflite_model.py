@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from conversion.errors import ConversionError, first_line
 from conversion.launcher import convert_tflite
 from conversion.original import Original, Tensor
-from conversion.sources import Wish
+from conversion.sources import Wish, settle_size
 
 _POSTPROCESS = b"TFLite_Detection_PostProcess"
 _DETECTION = ("boxes", "classes", "scores")  # the first outputs of TFLite's detection operator
@@ -35,24 +35,16 @@ def load(wish: Wish) -> Original:
         interpreter = Interpreter(str(path), experimental_op_resolver_type=_KERNELS)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ConversionError(f"{path.name} is damaged, or no TFLite file: {first_line(error)}") from error
-    (taken,) = interpreter.get_input_details()
+        raise ConversionError(f"{path.name} is damaged, or no TFLite file: {first_line(error)}.") from error
+    taken = _input(interpreter, wish)
     given = interpreter.get_output_details()
-    dtype = np.dtype(taken["dtype"]).name
-    if dtype not in ("float32", "uint8"):
-        raise ConversionError(f"{path.name} takes {dtype}; the service feeds uint8 or float32.")
     facts: dict[str, Any] = {
         "source": path.name,
         "description": f"The TFLite model {path.stem}.",
-        "input": {
-            "name": taken["name"],
-            "size": taken["shape"][1:3].tolist(),
-            "layout": "NHWC",
-            "dtype": dtype,
-        },
+        "input": taken,
         "output": _output(path, given, wish.dequantize),
     }
-    is_float = dtype == "float32"
+    is_float = not any(each["quantization"][0] for each in interpreter.get_tensor_details())
     has_quantities = np.dtype(given[0]["dtype"]).kind == "f" or bool(given[0]["quantization"][0])
     tolerance = 1e-4 if is_float else _STEPS
     return Original(
@@ -64,6 +56,24 @@ def load(wish: Wish) -> Original:
         least_agreement=0.99 if is_float else 0.8,
         is_folded=is_float or wish.dequantize,
     )
+
+
+def _input(interpreter: Any, wish: Wish) -> dict[str, Any]:
+    """The card's `input`: name, size, layout and dtype of the only input."""
+    taken = interpreter.get_input_details()
+    shapes = [each["shape_signature"].tolist() for each in taken]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3 or shapes[0][0] not in {-1, 1}:
+        raise ConversionError(
+            f"The file takes {', '.join(map(str, shapes))}; the service feeds it one RGB image, "
+            "[1, height, width, 3]."
+        )
+    if -1 in shapes[0][1:3]:
+        raise ConversionError("The file leaves the size of its input open: write it with a fixed one.")
+    dtype = np.dtype(taken[0]["dtype"]).name
+    if dtype not in ("float32", "uint8"):
+        raise ConversionError(f"The file takes {dtype}; the service feeds uint8 or float32.")
+    height, width = settle_size((shapes[0][1], shapes[0][2]), wish.size)
+    return {"name": taken[0]["name"], "size": [height, width], "layout": "NHWC", "dtype": dtype}
 
 
 def _output(path: Path, given: list[dict[str, Any]], dequantize: bool) -> dict[str, Any]:
