@@ -94,7 +94,8 @@ def cost_facts(found: Comparison) -> dict[str, Any]:
         "latency_ratio": {
             str(threads): round(pair[1] / pair[0], 2) for threads, pair in found.milliseconds.items()
         },
-        "before": {before.name: round(before.value, 4)},
+        "metric": before.name,
+        "before": round(before.value, 4),
         "drop_points": round(before.drop_to(after), 2),
     }
 

@@ -15,14 +15,14 @@ from quantization.forms import FORMS, Form, write_int8
 from quantization.latency import time_graphs
 from quantization.sensitivity import Noise, Probe, decibels, rank
 
-# An activation does much harm when it does this many times that of the mean of those that are left, ...
+# An activation does much harm when it does this many times what those less harmful do on average, ...
 _TIMES_THE_MEAN = 4.0
 # ... and this much: 30 dB below the signal nothing is to be gained.
 _LEAST = 0.001
 _MAX_EXCLUDED = 0.5  # of the quantisable nodes: with more, little is left to gain
 _AS_GOOD = 1.0  # dB that a faster form's SQNR may be below the best's, ...
 _FASTER = 0.9  # ... when it takes this share of the time or less
-_MAX_PROBED = 8  # photos that errors are measured on
+_MAX_PROBED = 6  # photos that errors are measured on
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,22 @@ class Search:
         self._numbers = count()
         self.ranking = rank(self._probe, self._ranges[methods[0]], progress=progress)
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Gives graphs: with everything in 8 bits, without the worst activation, without the worst two, four ...
+    def candidates(self, *, spare_harmful: bool) -> Iterator[Candidate]:
+        """Gives graphs: all in 8 bits, then without the worst activation, the worst two, the worst four ...
 
         Method and form are chosen once what does much harm is out of the way.
+
+        Args:
+            spare_harmful: whether to begin there, for a yardstick that is too coarse to tell.
         """
-        best = self._best(num_harmful(self.ranking))
-        for num_float in (0, *(2**power for power in range(len(self.ranking).bit_length()))):
+        least = num_harmful(self.ranking)
+        best = self._best(least)
+        steps = {0, *(2**power for power in range(len(self.ranking).bit_length()))}
+        if spare_harmful:
+            steps = {least, *(step for step in steps if step > least)}
+        for num_float in sorted(steps):
             candidate = self._write(best.method, best.form, num_float)
-            if len(candidate.excluded) > _MAX_EXCLUDED * len(self._nodes):
+            if len(candidate.excluded) > _MAX_EXCLUDED * len(self._nodes) and num_float > least:
                 return
             yield candidate
 
@@ -132,9 +139,10 @@ def num_harmful(ranking: Sequence[Noise]) -> int:
     """Gives how many activations, the worst first, do much more harm than the others."""
     rest = sum(each.share for each in ranking)
     for number, noise in enumerate(ranking):
-        if noise.share < max(_LEAST, _TIMES_THE_MEAN * rest / (len(ranking) - number)):
-            return number
         rest -= noise.share
+        mean = rest / max(len(ranking) - number - 1, 1)
+        if noise.share < max(_LEAST, _TIMES_THE_MEAN * mean):
+            return number
     return len(ranking)
 
 
