@@ -18,9 +18,10 @@ from conversion.errors import ConversionError
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-convert"
 PROJECT = ROOT / "pyproject.toml"
+_REQUIREMENTS = ROOT / "layers" / "runtime" / "requirements.txt"
 _OPTIONS = {
     # its scripts import the service's library
-    "convert": ("--requirement", str(ROOT / "layers" / "runtime" / "requirements.txt")),
+    "convert": ("--requirement", str(_REQUIREMENTS)),
     # it asks for the package tensorflow, and is content with tensorflow-cpu
     "convert-keras-2": ("--no-deps",),
 }
@@ -84,7 +85,8 @@ def _wanted(group: str) -> str:
     for entry in entries:
         if isinstance(entry, dict):
             entries += groups[entry["include-group"]]
-    return json.dumps(entries)
+    requirements = _REQUIREMENTS.read_text(encoding="utf-8") if group == "convert" else ""
+    return json.dumps([*entries, requirements] if requirements else entries)
 
 
 def _run(command: list[str]) -> None:
