@@ -18,7 +18,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def torchvision(pixels: NDArray[np.uint8]) -> NDArray[Any]:
     planes = (pixels.astype(np.float32) / 255).transpose(0, 3, 1, 2)
-    return (planes - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+    return np.asarray((planes - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1)))
 
 
 def caffe(pixels: NDArray[np.uint8]) -> NDArray[Any]:
@@ -30,7 +30,7 @@ def inception(pixels: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 def bgr_standardized(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    return (pixels[..., ::-1] / 255 - np.array(MEAN[::-1])) / np.array(STD[::-1])
+    return np.asarray((pixels[..., ::-1] / 255 - np.array(MEAN[::-1])) / np.array(STD[::-1]))
 
 
 def raw(pixels: NDArray[np.uint8]) -> NDArray[Any]:

@@ -67,7 +67,7 @@ def test_nothing_is_computed_where_pixels_are_fed_as_they_are(tmp_path: Path) ->
 
 def test_an_open_batch_stays_open(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    shape = ["n", 3, *SIZE]
+    shape: list[str | int | None] = ["n", 3, *SIZE]
     graph = helper.make_graph(
         [helper.make_node("Relu", ["image"], ["scores"])],
         "open",

@@ -88,7 +88,7 @@ def test_constants_are_folded_and_batch_norm_is_fused_without_a_change_of_the_an
 
     path = finished(model, tmp_path)
 
-    assert operators(path) == {"Conv": 1, "Relu": 1, "Add": 1} or operators(path) == {"Conv": 1, "Relu": 1}
+    assert operators(path) == {"Conv": 1, "Relu": 1}
     np.testing.assert_allclose(run(path, 2), run(model.SerializeToString(), 2), rtol=1e-5, atol=1e-6)
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["model.onnx"]
 
@@ -119,7 +119,7 @@ def test_only_the_domains_that_are_used_are_kept(tmp_path: Path) -> None:
 
 def test_the_domain_of_an_operator_in_a_branch_is_kept(tmp_path: Path) -> None:
     value = helper.make_tensor_value_info
-    shape = ["n", 3, 8, 8]
+    shape: list[str | int | None] = ["n", 3, 8, 8]
     branches = [
         helper.make_graph(
             [helper.make_node("Gelu", ["image"], [name], domain="com.microsoft")],
