@@ -288,7 +288,7 @@ def test_it_stops_at_once_and_leaves_nothing_behind(
     seconds = service.stop(stop_signal)
 
     assert service.process.returncode == 0
-    assert seconds < 5
+    assert seconds < 10  # one, where nothing else runs
     assert not [pid for pid in workers if _runs(pid)]
     assert "Traceback" not in service.log.read_text()
     with pytest.raises(ConnectionRefusedError):
