@@ -144,6 +144,8 @@ def _reason(error: BaseException) -> str:
     operator = _OPERATOR.search(str(error))
     if operator:
         return f"ONNX has no form of the operator {operator[1] or operator[2]}, which the model uses."
+    if "Constraints violated" in str(error):
+        return "its code depends on the size of the batch."
     return f"torch cannot export the model: {first_line(error)}"
 
 
