@@ -51,9 +51,7 @@ def export(network: Network, path: Path, opset: int, *, large_bytes: int = _LARG
     """
     try:
         _write(network, path, opset, large_bytes, is_open=True)
-        if not _is_open(path):
-            return
-        reason = _compare_two(network, path)
+        reason = _compare_two(network, path) if _is_open(path) else ""
     except ConversionError as error:
         if is_program(network.module) or _OPERATOR.search(str(error.__cause__)):
             raise
@@ -61,6 +59,7 @@ def export(network: Network, path: Path, opset: int, *, large_bytes: int = _LARG
     if reason:
         print(f"The graph takes one photo at a time: {reason}", file=sys.stderr)
         _write(network, path, opset, large_bytes, is_open=False)
+    _check_opset(path, opset)
 
 
 def _write(network: Network, path: Path, opset: int, large_bytes: int, *, is_open: bool) -> None:
@@ -85,9 +84,6 @@ def _write(network: Network, path: Path, opset: int, large_bytes: int, *, is_ope
                 )
     except FAILURES as error:
         raise ConversionError(_reason(error)) from error
-    written = {each.domain: each.version for each in onnx.load(path, load_external_data=False).opset_import}
-    if written.get("") != opset:
-        raise ConversionError(f"torch cannot write opset {opset}, only {written.get('')}: name that --opset.")
 
 
 def _trace(module: Any, tensors: torch.Tensor, *, is_open: bool) -> Any:
@@ -147,6 +143,13 @@ def _reason(error: BaseException) -> str:
     if "Constraints violated" in str(error):
         return "its code depends on the size of the batch."
     return f"torch cannot export the model: {first_line(error)}"
+
+
+def _check_opset(path: Path, opset: int) -> None:
+    """Torch writes an older or newer opset where it cannot write the one that it is asked for."""
+    written = {each.domain: each.version for each in onnx.load(path, load_external_data=False).opset_import}
+    if written.get("") != opset:
+        raise ConversionError(f"torch cannot write opset {opset}, only {written.get('')}: name that --opset.")
 
 
 def _is_open(path: Path) -> bool:
