@@ -31,11 +31,12 @@ def describe(folder: Path, written: Path, card: ModelCard, num_labels: int, pari
     agreements = ", ".join(
         f"{name.replace('_', ' ')} {share:.1%}" for name, share in parity.agreements.items()
     )
-    differences = ""
+    found = [] if parity.is_blind else [agreements]
     if parity.tolerance is not None:
-        differences = (
+        found.insert(
+            0,
             f"largest difference {parity.max_absolute:.2g}, relative {parity.max_relative:.2g} "
-            f"(allowed {parity.tolerance:.2g}); "
+            f"(allowed {parity.tolerance:.2g})",
         )
     rows = {
         "task": f"{card.task}, {num_labels} labels, decoder {card.output.decoder}",
@@ -43,7 +44,7 @@ def describe(folder: Path, written: Path, card: ModelCard, num_labels: int, pari
         "input": f"{card.input.dtype} {card.input.layout}, {height} x {width}, {card.input.color}, "
         f"{card.resize.mode}",
         "pixels": feeding + checked,
-        "parity": f"{parity.num_photos} photos: {differences}{agreements}",
+        "parity": f"{parity.num_photos} photos: {'; '.join(found)}",
     }
     if parity.is_blind:
         rows["note"] = (
