@@ -127,7 +127,7 @@ def test_batch_normalisation_is_folded_and_no_needless_operator_is_left(publishe
     assert counts == expected
 
 
-@pytest.mark.parametrize("form", ["safetensors", "pth", "nested", "parallel", "none"])
+@pytest.mark.parametrize("form", ["safetensors", "nested", "parallel", "none"])
 def test_checkpoints_of_every_form_give_the_modules_outputs(
     form: str, module: Any, models: Path, labels: Path, tmp_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def test_checkpoints_of_every_form_give_the_modules_outputs(
     else:
         if form == "parallel":
             state = {f"module.{name}": each for name, each in state.items()}
-        torch.save({"pth": state, "nested": {"epoch": 3, "model": state}, "parallel": state}[form], path)
+        torch.save({"epoch": 3, "model": state} if form == "nested" else state, path)
 
     status = convert(SOURCE, models, labels, "--weights", str(path))
 

@@ -105,18 +105,14 @@ def test_resnet_answers_as_transformers_does(tmp_path: Path) -> None:
     assert_takes_batches(converted)
     counts = Counter(node.op_type for node in onnx.load(tmp_path / "models/resnet/model.onnx").graph.node)
     assert set(counts) <= {"Conv", "Relu", "Add", "MaxPool", "ReduceMean", "Reshape", "Gemm"}
-    tops = set()
-    for data in PHOTOS:
-        outputs, _ = outputs_of(source, feeding, data)
-        scores, class_ids = torch.softmax(outputs.logits[0], 0).topk(5)
-        found = answer(converted, data)
-        assert isinstance(found, Classification)
-        tops.add(int(found.class_ids[0]))
-        photo = Image.open(io.BytesIO(data))
-        # The processor crops at whole pixels, which are the service's only in a square photo.
-        if photo.width == photo.height:
-            assert found.class_ids.tolist() == class_ids.tolist()
-            np.testing.assert_allclose(found.scores, scores, atol=1e-3)
+    # Of a square photo the processor crops at the pixels that the service does; PNG is decoded in full.
+    outputs, _ = outputs_of(source, feeding, PHOTOS[0])
+    scores, class_ids = torch.softmax(outputs.logits[0], 0).topk(5)
+    found = answer(converted, PHOTOS[0])
+    assert isinstance(found, Classification)
+    assert found.class_ids.tolist() == class_ids.tolist()
+    np.testing.assert_allclose(found.scores, scores, atol=1e-3)
+    tops = {int(answer(converted, data).class_ids[0]) for data in PHOTOS}
     assert len(tops) > 1
 
 
@@ -219,6 +215,7 @@ def rt_detr() -> Any:
     return transformers.RTDetrForObjectDetection(config)
 
 
+@pytest.mark.slow
 def test_rt_detr_finds_the_boxes_of_transformers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = rt_detr()
     last = model.model.enc_score_head, *model.model.decoder.class_embed
