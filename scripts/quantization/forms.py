@@ -17,6 +17,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+from quantization import graph as graphs
+from quantization.bias import Means, correct_biases
 from quantization.calibration import Ranges, save_ranges
 from quantization.steps import weight_steps
 
@@ -53,13 +55,18 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 )
 
 
-def write_int8(prepared: Path, target: Path, *, ranges: Ranges, form: Form, nodes: Sequence[str]) -> None:
+def write_int8(
+    prepared: Path, target: Path, *, ranges: Ranges, means: Means, form: Form, nodes: Sequence[str]
+) -> None:
     """Writes a graph with QuantizeLinear and DequantizeLinear around the nodes named.
+
+    What the last layers give stays float: 256 steps for a thousand logits make ties of the best classes.
 
     Args:
         prepared: what `graph.prepare` wrote.
         target: where to write.
         ranges: of its activations.
+        means: of what its convolutions read.
         form: types of activations and weights.
         nodes: names of those that become 8-bit.
     """
@@ -85,6 +92,27 @@ def write_int8(prepared: Path, target: Path, *, ranges: Ranges, form: Form, node
         )
     finally:
         saved.unlink()
+    model, before = onnx.load(target), onnx.load(prepared)
+    correct_biases(model.graph, before.graph, means)
+    _free_outputs(model.graph, set(graphs.last_layers(before.graph)))
+    onnx.save(model, target)
+
+
+def _free_outputs(graph: onnx.GraphProto, layers: set[str]) -> None:
+    """Lets what follows these layers read their sums, not 8 bits of them, in place."""
+    gone = []
+    for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        if quantize.input[0] not in layers:
+            continue
+        gone.append(quantize)
+        for dequantize in [node for node in graph.node if quantize.output[0] in node.input]:
+            gone.append(dequantize)
+            for node in graph.node:
+                for place, name in enumerate(node.input):
+                    if name == dequantize.output[0]:
+                        node.input[place] = quantize.input[0]
+    for node in gone:
+        graph.node.remove(node)
 
 
 def _override(step: np.float32) -> dict[str, object]:

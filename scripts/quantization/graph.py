@@ -76,8 +76,28 @@ def last_layers(graph: onnx.GraphProto) -> list[str]:
     return [node.output[0] for node in graph.node if node.op_type in WEIGHTED and _id(node) not in before]
 
 
-def activations(graph: onnx.GraphProto) -> list[str]:
-    """Gives the tensors that are 8-bit where nothing is excluded: what quantisable nodes read or write."""
+def activations(graph: onnx.GraphProto) -> list[tuple[str, ...]]:
+    """Gives the tensors that are 8-bit where nothing is excluded, those that follow from each other together.
+
+    A layer's sums and what an activation function makes of them (SiLU is two nodes) are one activation.
+    """
+    tensors = _quantizable_tensors(graph)
+    groups: dict[str, list[str]] = {}  # by tensor; those of one activation share a list
+    for name in tensors[:1]:
+        groups[name] = [name]
+    for node in graph.node:
+        read = [groups[name] for name in node.input if name in groups]
+        follows = node.op_type not in WEIGHTED and read and all(each is read[0] for each in read)
+        for name in node.output:
+            groups[name] = read[0] if follows else []
+            groups[name].append(name)
+    wanted = set(tensors)
+    found = {tuple(each for each in groups.get(name, [name]) if each in wanted) for name in tensors}
+    return sorted(found, key=lambda group: tensors.index(group[0]))
+
+
+def _quantizable_tensors(graph: onnx.GraphProto) -> list[str]:
+    """The float tensors that quantisable nodes read or write, in their order, constants left out."""
     constants = {each.name for each in graph.initializer}
     floats = {
         each.name

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 
 from quantization import graph as graphs
+from quantization.bias import find_means
 from quantization.calibration import Sample, find_ranges
 from quantization.forms import FORMS, Form, write_int8
 from quantization.latency import time_graphs
@@ -80,9 +81,10 @@ class Search:
         self._ranges = {
             method: find_ranges(prepared, input_name, calibration, method=method) for method in methods
         }
+        self._means = find_means(prepared, input_name, calibration)
         self._forms = list(forms)
         self._numbers = count()
-        self.ranking = rank(self._probe, self._ranges[methods[0]], progress=progress)
+        self.ranking = rank(self._probe, self._ranges[methods[0]], self._means, progress=progress)
 
     def candidates(self, *, spare_harmful: bool) -> Iterator[Candidate]:
         """Gives graphs: all in 8 bits, then without the worst activation, the worst two, the worst four ...
@@ -120,10 +122,12 @@ class Search:
 
     def _write(self, method: str, form: Form, num_float: int) -> Candidate:
         worst = tuple(self.ranking[:num_float])
-        around = set(graphs.nodes_around(self._graph, [each.tensor for each in worst]))
+        around = set(graphs.nodes_around(self._graph, [name for each in worst for name in each.tensors]))
         nodes = [name for name in self._nodes if name not in around]
         path = self._prepared.with_name(f"candidate_{next(self._numbers)}.onnx")
-        write_int8(self._prepared, path, ranges=self._ranges[method], form=form, nodes=nodes)
+        write_int8(
+            self._prepared, path, ranges=self._ranges[method], means=self._means, form=form, nodes=nodes
+        )
         return Candidate(
             path=path,
             method=method,

@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tqdm import tqdm
 
 from quantization import graph as graphs
+from quantization.bias import Means, bias_shift
 from quantization.calibration import Ranges, Sample
 from quantization.steps import pair_steps
 
@@ -35,11 +36,11 @@ class Noise:
     """What an activation in 8 bits, and the weights that it meets, do to the last layers.
 
     Attributes:
-        tensor: name of the activation.
+        tensors: names of what it is made of.
         share: power of the error by power of the signal, mean of the last layers.
     """
 
-    tensor: str
+    tensors: tuple[str, ...]
     share: float
 
 
@@ -89,28 +90,44 @@ def decibels(noise: float) -> float:
     return -10 * float(np.log10(max(noise, 1e-12)))
 
 
-def rank(probe: Probe, ranges: Ranges, *, progress: bool) -> list[Noise]:
-    """Gives the activations, those that do most harm in 8 bits first."""
-    names = [name for name in graphs.activations(probe.model.graph) if name in ranges]
+def rank(probe: Probe, ranges: Ranges, means: Means, *, progress: bool) -> list[Noise]:
+    """Gives the activations, those that do most harm in 8 bits first.
 
-    def measure(name: str) -> Noise:
-        return Noise(name, probe.noise(_with_one_quantized(probe.model, name, ranges[name])))
+    Args:
+        probe: measures the harm.
+        ranges: of the activations.
+        means: of what the convolutions read, for biases are corrected as in the 8-bit graph.
+        progress: whether to show a bar on standard error.
+    """
+    groups = [
+        tuple(name for name in group if name in ranges) for group in graphs.activations(probe.model.graph)
+    ]
+
+    def measure(group: tuple[str, ...]) -> Noise:
+        return Noise(group, probe.noise(_rounded(probe.model, {name: ranges[name] for name in group}, means)))
 
     # A graph a core is faster than a graph on all cores, which are opened to run a few photos each.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        measured = pool.map(measure, names)
-        found = list(tqdm(measured, "sensitivity", total=len(names), unit="activation", disable=not progress))
+        measured = pool.map(measure, filter(None, groups))
+        found = list(
+            tqdm(measured, "sensitivity", total=len(groups), unit="activation", disable=not progress)
+        )
     return sorted(found, key=lambda each: -each.share)
 
 
-def _with_one_quantized(model: onnx.ModelProto, tensor: str, bounds: tuple[float, float]) -> onnx.ModelProto:
-    """The graph with one activation rounded to 8 bits, and the weights of the convolutions that read it."""
+def _rounded(model: onnx.ModelProto, ranges: Ranges, means: Means) -> onnx.ModelProto:
+    """The graph with these tensors rounded to 8 bits, and the weights of the convolutions that read them."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    graph = changed.graph
-    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    for tensor, (low, high) in ranges.items():
+        _round_weights(changed.graph, tensor, means.get(tensor))
+        _round_tensor(changed.graph, tensor, min(low, 0.0), max(high, 0.0))
+    return changed
+
+
+def _round_tensor(graph: onnx.GraphProto, tensor: str, low: float, high: float) -> None:
+    """Puts a tensor through 8 bits between its writer and its readers, in place."""
     scale = (high - low) / _LEVELS or 1.0
-    _round_weights(graph, tensor)
     names = [f"{tensor}{suffix}" for suffix in ("_step", "_zero", "_8_bit", "_rounded")]
     for node in graph.node:
         for place, name in enumerate(node.input):
@@ -126,11 +143,10 @@ def _with_one_quantized(model: onnx.ModelProto, tensor: str, bounds: tuple[float
     )
     graph.node.insert(place, helper.make_node("QuantizeLinear", [tensor, *names[:2]], [names[2]]))
     graph.node.insert(place + 1, helper.make_node("DequantizeLinear", [names[2], *names[:2]], [names[3]]))
-    return changed
 
 
-def _round_weights(graph: onnx.GraphProto, tensor: str) -> None:
-    """Rounds the weights of the convolutions that read a tensor, in place."""
+def _round_weights(graph: onnx.GraphProto, tensor: str, mean: NDArray[np.float64] | None) -> None:
+    """Rounds the weights of the convolutions that read a tensor, and corrects their biases, in place."""
     constants = {each.name: each for each in graph.initializer}
     for node in graph.node:
         if node.op_type == "Conv" and node.input[0] == tensor and node.input[1] in constants:
@@ -139,6 +155,10 @@ def _round_weights(graph: onnx.GraphProto, tensor: str) -> None:
             steps[steps == 0] = 1.0
             rounded = (np.round(weights / steps) * steps).astype(np.float32)
             constants[node.input[1]].CopyFrom(numpy_helper.from_array(rounded, node.input[1]))
+            if mean is not None and len(node.input) > 2 and node.input[2] in constants:
+                bias = numpy_helper.to_array(constants[node.input[2]])
+                moved = (bias + bias_shift(weights, rounded, mean)).astype(np.float32)
+                constants[node.input[2]].CopyFrom(numpy_helper.from_array(moved, node.input[2]))
 
 
 def _session(model: onnx.ModelProto) -> Any:

@@ -16,6 +16,7 @@ from tests.graphs import constant_graph, image_input, write_model
 import quantize as command
 from quantization import graph as graphs
 from quantization.accuracy import Accuracy, is_enough
+from quantization.bias import find_means
 from quantization.calibration import Sample, find_ranges, read_samples
 from quantization.errors import QuantizationError
 from quantization.forms import FORMS, write_int8
@@ -129,7 +130,8 @@ def int8(prepared: Path, samples: list[Sample], form: str, excluded: tuple[str, 
     around = graphs.nodes_around(graph, excluded)
     nodes = [node.name for node in graphs.quantizable(graph) if node.name not in around]
     target = prepared.with_name("int8.onnx")
-    write_int8(prepared, target, ranges=ranges, form=FORMS[form], nodes=nodes)
+    means = find_means(prepared, "image", samples)
+    write_int8(prepared, target, ranges=ranges, means=means, form=FORMS[form], nodes=nodes)
     return onnx.load(target)
 
 
@@ -239,12 +241,12 @@ def test_normalisation_before_and_decoding_after_the_layers_stay_float(
 def test_excluded_layers_are_float_in_the_file_and_once_onnx_runtime_has_optimised_it(
     prepared: Path, samples: list[Sample], tmp_path: Path
 ) -> None:
-    model = int8(prepared, samples, "u8s8-pairs", excluded=("first_clipped",))
+    model = int8(prepared, samples, "u8s8-pairs", excluded=("second_clipped",))
 
     assert [weights_of(model, name)[0] for name in ("first", "second", "third")] == [
-        "constant",
-        "constant",
         "DequantizeLinear",
+        "constant",
+        "constant",
     ]
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -271,6 +273,43 @@ def test_half_precision_weights_halve_the_file_and_change_the_answer_by_their_ro
     assert types["second_weights_float16"] == TensorProto.FLOAT16
 
 
+def test_what_the_layers_give_on_average_is_what_they_give_in_float(
+    prepared: Path, samples: list[Sample]
+) -> None:
+    model = int8(prepared, samples, "u8s8-reduced")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    sums_name = next(each.output[0] for each in model.graph.node if each.name == "first")
+    model.graph.output.append(helper.make_tensor_value_info(sums_name, TensorProto.FLOAT, None))
+    biases = {}
+    for is_corrected in (True, False):
+        if not is_corrected:
+            node = next(each for each in model.graph.node if each.name == "first")
+            writer = next(each for each in model.graph.node if node.input[2] in each.output)
+            integers = next(each for each in model.graph.initializer if each.name == writer.input[0])
+            step = next(each for each in model.graph.initializer if each.name == writer.input[1])
+            plain = np.round(0.1 / numpy_helper.to_array(step)).astype(np.int32)
+            integers.CopyFrom(numpy_helper.from_array(plain, integers.name))
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        sums = [session.run([sums_name], {"image": each.tensor})[0] for each in samples]
+        inner = np.concatenate(sums)[:, :, 1:-1, 1:-1]
+        true = values_of(prepared, "first_sums", samples).reshape(-1, 8, *SIZE)[:, :, 1:-1, 1:-1]
+        biases[is_corrected] = np.abs(inner.mean((0, 2, 3)) - true.mean((0, 2, 3))).max()
+
+    assert biases[True] < 0.2 * biases[False]
+
+
+def test_what_the_last_layer_gives_is_not_rounded(prepared: Path, samples: list[Sample]) -> None:
+    model = int8(prepared, samples, "u8s8-pairs")
+
+    last = next(node for node in model.graph.node if node.name == "third")
+    assert [node.op_type for node in model.graph.node if last.output[0] in node.input] == [
+        "GlobalAveragePool"
+    ]
+
+
 # Sensitivity
 
 
@@ -279,9 +318,11 @@ def test_the_activation_with_one_loud_channel_is_the_worst(tmp_path: Path, sampl
     graphs.prepare(tmp_path / "model.onnx", tmp_path / "prepared.onnx")
     ranges = find_ranges(tmp_path / "prepared.onnx", "image", samples, method="min-max")
 
-    ranking = rank(Probe(tmp_path / "prepared.onnx", "image", samples[:4]), ranges, progress=False)
+    means = find_means(tmp_path / "prepared.onnx", "image", samples)
 
-    assert ranking[0].tensor == "first_clipped"
+    ranking = rank(Probe(tmp_path / "prepared.onnx", "image", samples[:4]), ranges, means, progress=False)
+
+    assert ranking[0].tensors == ("first_clipped",)
     assert ranking[0].share > 10 * ranking[1].share
     assert num_harmful(ranking) == 1
 
@@ -300,9 +341,9 @@ def test_noise_is_a_share_of_the_signals_power(prepared: Path, samples: list[Sam
 
 
 def test_activations_alike_in_harm_or_without_any_are_none_too_many() -> None:
-    alike = [Noise(str(number), 0.01) for number in range(20)]
-    quiet = [Noise("a", 0.0009), *(Noise(str(number), 1e-6) for number in range(20))]
-    loud = [Noise("a", 0.2), Noise("b", 0.1), *(Noise(str(number), 1e-4) for number in range(20))]
+    alike = [Noise((str(number),), 0.01) for number in range(20)]
+    quiet = [Noise(("a",), 0.0009), *(Noise((str(number),), 1e-6) for number in range(20))]
+    loud = [Noise(("a",), 0.2), Noise(("b",), 0.1), *(Noise((str(number),), 1e-4) for number in range(20))]
 
     assert [num_harmful(each) for each in (alike, quiet, loud)] == [0, 0, 2]
 
