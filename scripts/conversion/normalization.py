@@ -28,7 +28,7 @@ def fold_in(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     facts_in = facts["input"]
     if facts_in["dtype"] == "uint8":
         raise ConversionError("The model takes raw pixels already: leave out --normalize-in-graph.")
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)  # what lies beside the graph stays there
     graph = model.graph
     name, (height, width) = facts_in["name"], facts_in["size"]
     (value,) = (each for each in graph.input if each.name == name)
