@@ -100,19 +100,18 @@ def write_int8(
 
 def _free_outputs(graph: onnx.GraphProto, layers: set[str]) -> None:
     """Lets what follows these layers read their sums, not 8 bits of them, in place."""
-    gone = []
-    for quantize in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
-        if quantize.input[0] not in layers:
-            continue
-        gone.append(quantize)
-        for dequantize in [node for node in graph.node if quantize.output[0] in node.input]:
-            gone.append(dequantize)
-            for node in graph.node:
-                for place, name in enumerate(node.input):
-                    if name == dequantize.output[0]:
-                        node.input[place] = quantize.input[0]
-    for node in gone:
+    steps = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in layers]
+    sums = {node.output[0]: node.input[0] for node in steps}
+    steps += [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in sums]
+    sums |= {node.output[0]: sums[node.input[0]] for node in steps if node.input[0] in sums}
+    for node in steps:
         graph.node.remove(node)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = sums.get(name, name)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [each for each in graph.initializer if each.name not in read]:
+        graph.initializer.remove(tensor)
 
 
 def _override(step: np.float32) -> dict[str, object]:
