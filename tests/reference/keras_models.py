@@ -55,8 +55,8 @@ def random_models(folder: Path, names: list[str]) -> None:
         preprocess = inspect.getmodule(inspect.unwrap(factory)).preprocess_input  # type: ignore[union-attr]
         keras.utils.set_random_seed(1)
         model = factory(weights=None)
-        randomize_statistics(model)
         inputs = np.concatenate([preprocess(prepare(photo)) for photo in photos])
+        settle_statistics(model, inputs)
         spread(model, inputs)
         model.save_weights(folder / f"{name}.weights.h5")
         scores = model.predict(inputs, verbose=0)
@@ -64,12 +64,19 @@ def random_models(folder: Path, names: list[str]) -> None:
     (folder / "answers.json").write_text(json.dumps(answers))
 
 
-def randomize_statistics(model: Any) -> None:
-    """Gives BatchNorm layers something to do: fresh ones change nothing."""
+def settle_statistics(model: Any, inputs: np.ndarray[Any, Any]) -> None:
+    """Gives BatchNorm layers random scales and shifts, and the statistics of the inputs.
+
+    Fresh ones do nothing, and with statistics of no inputs at all every photo looks the same behind them.
+    """
     generator = np.random.default_rng(2)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([generator.uniform(0.5, 1.5, each.shape) for each in layer.get_weights()])
+            scale, shift, *statistics = layer.get_weights()
+            factors = generator.uniform(0.5, 1.5, scale.shape), generator.uniform(-0.5, 0.5, shift.shape)
+            layer.set_weights([*factors, *statistics])
+            layer.momentum = 0.0
+    model(inputs, training=True)
 
 
 def spread(model: Any, inputs: np.ndarray[Any, Any]) -> None:
