@@ -121,8 +121,8 @@ def test_real_weights_name_the_same_class_as_keras_on_every_validation_photo(
 
 
 def test_real_weights_in_8_bits_lose_no_more_than_a_point(mobilenet_v1: Path, test_images: Path) -> None:
-    photos = ["--calibrate", test_images / "imagenet", "--max-photos", "40", "--method", "percentile"]
-    _quantize(mobilenet_v1, *photos, "--evaluate", test_images / "imagenet_val")
+    options = ["--max-photos", "40", "--method", "percentile", "--calibrate", str(test_images / "imagenet")]
+    _quantize(mobilenet_v1, *options, "--evaluate", test_images / "imagenet_val")
 
     float_one, small_one = (
         evaluate(model, read_dataset(test_images / "imagenet_val", model), progress=False)
@@ -137,16 +137,9 @@ def test_real_weights_in_8_bits_lose_no_more_than_a_point(mobilenet_v1: Path, te
 def test_a_dequantized_model_in_8_bits_again_is_as_good_smaller_and_faster(
     mirror: Path, test_images: Path, tmp_path: Path
 ) -> None:
-    options = [
-        "--labels",
-        "imagenet",
-        "--resize",
-        "shorter-side-crop",
-        "--dequantize",
-        "--id",
-        "mobilenet_v2",
-    ]
-    _convert(f"tflite:{mirror / 'mobilenet_v2_1.0_224_quant.tflite'}", *options, "--models", tmp_path)
+    options = ["--dequantize", "--labels", "imagenet", "--resize", "shorter-side-crop"]
+    source = f"tflite:{mirror / 'mobilenet_v2_1.0_224_quant.tflite'}"
+    _convert(source, *options, "--id", "mobilenet_v2", "--models", tmp_path)
     photos = test_images / "imagenet"
 
     # Every other photo is calibrated on; they are left out of the evaluation.
