@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from conversion.canonical import canonicalize, rename
 from conversion.errors import ConversionError
+from conversion.signed_weights import sign_weights
 
 OPSET = 17
 POSTPROCESS = b"TFLite_Detection_PostProcess"
@@ -40,6 +41,7 @@ def convert(source: Path, target: Path, *, dequantize: bool = False) -> None:
     content = source.read_bytes()
     if POSTPROCESS in content and _REGULAR_NMS not in content:
         use_fast_nms(model.graph)
+    sign_weights(model.graph)
     canonicalize(model, name=source.stem)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)

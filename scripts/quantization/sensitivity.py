@@ -26,7 +26,7 @@ from tqdm import tqdm
 from quantization import graph as graphs
 from quantization.bias import Means, bias_shift
 from quantization.calibration import Ranges, Sample
-from quantization.steps import pair_steps
+from quantization.pairs import pair_steps
 
 _LEVELS = 255
 

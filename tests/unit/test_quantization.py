@@ -21,9 +21,9 @@ from quantization.calibration import Sample, find_ranges, read_samples
 from quantization.errors import QuantizationError
 from quantization.forms import FORMS, write_int8
 from quantization.half import write_float16
+from quantization.pairs import pair_steps
 from quantization.search import num_harmful
 from quantization.sensitivity import Noise, Probe, decibels, rank
-from quantization.steps import pair_steps
 from vision.card import read_card
 
 SIZE = (16, 16)
