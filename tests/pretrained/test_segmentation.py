@@ -30,7 +30,7 @@ def model(load: Callable[[str], Model]) -> Model:
     return load(MODEL)
 
 
-def test_mean_iou_is_within_a_hundredth_of_a_plain_script(
+def test_mean_iou_is_that_of_a_plain_script_but_for_another_way_to_resize(
     test_images: Path, model_file: Callable[[str], Path], evaluation: Callable[[str, str], Evaluation]
 ) -> None:
     folder = test_images / "coco"
@@ -41,7 +41,7 @@ def test_mean_iou_is_within_a_hundredth_of_a_plain_script(
     theirs = on_all_cores(plain.class_map, paths)
     expected = mean_iou(zip(truths, theirs, strict=True))
     assert expected > 0.5
-    assert evaluation(MODEL, "coco").metrics["miou"] == pytest.approx(expected, abs=0.01)
+    assert evaluation(MODEL, "coco").metrics["miou"] == pytest.approx(expected, abs=0.015)
 
 
 def test_the_bird_is_the_only_segment_and_fits_its_true_mask(test_images: Path, model: Model) -> None:
