@@ -60,7 +60,7 @@ def _boxes(expected: Outputs, found: Outputs, model: Model, geometry: Geometry) 
     if not len(ours.scores):
         return {"matched_boxes": float(not len(theirs.scores)), "mean_iou": 1.0}
     best = [
-        iou(box, theirs.boxes[theirs.class_ids == class_id]).max(initial=0.0)
+        float(np.max(iou(box, theirs.boxes[theirs.class_ids == class_id]), initial=0.0))
         for box, class_id in zip(ours.boxes, ours.class_ids, strict=True)
     ]
     matched = [each for each in best if each >= _MATCH]

@@ -67,7 +67,7 @@ class Probe:
         """
         found = self._outputs(model)
         shares = [
-            min(1.0, float(np.square(got - want).sum() / max(np.square(want).sum(), 1e-12)))
+            min(1.0, float(np.square(got - want).sum()) / max(float(np.square(want).sum()), 1e-12))
             for want, got in zip(self._expected, found, strict=True)
         ]
         return float(np.mean(shares))

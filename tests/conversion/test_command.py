@@ -303,7 +303,7 @@ def test_a_published_tflite_file_is_served_with_the_answers_of_tensorflow(tmp_pa
     # The first of its 1001 classes is a background without a label.
     found = scores(tmp_path / "models" / "m", "chelsea.png", 224, 1)
     np.testing.assert_allclose(found, expected[1:], atol=1e-5)
-    assert "cat" in served(tmp_path / "models" / "m").labels[int(found.argmax())]
+    assert "cat" in served(tmp_path / "models" / "m").labels[int(np.argmax(found))]
 
 
 def test_an_onnx_file_is_served_with_the_answer_worked_out_by_numpy(tmp_path: Path) -> None:

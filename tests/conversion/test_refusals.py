@@ -241,7 +241,7 @@ def test_an_export_that_changes_one_weight(
         model = onnx.load(raw)
         kernel = next(each for each in model.graph.initializer if list(each.dims) == [8, len(LABELS)])
         weights = numpy_helper.to_array(kernel).copy()
-        weights.flat[np.abs(weights).argmax()] *= by
+        weights.flat[np.argmax(np.abs(weights))] *= by
         kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))
         onnx.save(model, raw)
         finish(raw, target, **options)
