@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conversion.launcher import convert_tflite
 from model_cards import find_default
 from model_catalog import Entry
-from model_source import hash_file
 from vision.card import parse_card
+from vision.weights import sha256_of
+
+if TYPE_CHECKING:
+    from vision.models import Model
 
 # Two levels below the models folder, where nothing that looks for models/<id>/card.json finds half a model.
 _WORKPLACE = ".building"
@@ -41,7 +44,7 @@ def graph_in_place(entry: Entry, folder: Path) -> Path | None:
     card = _read_card(folder)
     if card.get("source") != entry.source.address or not graph.is_file():
         return None
-    return graph if hash_file(graph) == card.get("sha256") else None
+    return graph if sha256_of(graph) == card.get("sha256") else None
 
 
 def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path) -> None:
@@ -64,7 +67,7 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
             convert_tflite(weights, new / "model.onnx")
         else:
             shutil.copyfile(weights, new / "model.onnx")
-        card = entry.card(hash_file(new / "model.onnx"))
+        card = entry.card(sha256_of(new / "model.onnx"))
         if find_default(folder.parent, card["task"]) not in (None, entry.id):
             card["default"] = False  # a model of the user's own is it
         complete(new, card, labels)
@@ -85,15 +88,15 @@ def replacement(folder: Path) -> Iterator[Path]:
         new.rename(folder)
 
 
-def complete(folder: Path, document: dict[str, Any], labels: Sequence[str]) -> None:
-    """Writes card and labels beside a graph, and loads the whole as the service does.
+def complete(folder: Path, document: dict[str, Any], labels: Sequence[str]) -> Model:
+    """Writes card and labels beside a graph, and gives the whole, loaded as the service does.
 
     Raises:
         InvalidModel: when the graph does not load, or card, labels and graph do not agree.
     """
     (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
     (folder / "card.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    _check(folder, document, tuple(labels))
+    return _check(folder, document, tuple(labels))
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -105,12 +108,14 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _check(folder: Path, document: dict[str, Any], labels: tuple[str, ...]) -> None:
+def _check(folder: Path, document: dict[str, Any], labels: tuple[str, ...]) -> Model:
     """Loads the model as the service does, which holds card, graph and labels against each other."""
-    from vision.models import Model, check, load_runner  # noqa: PLC0415  # onnxruntime takes 0.2 s to import
+    from vision import models  # noqa: PLC0415  # onnxruntime takes 0.2 s to import
 
     card = parse_card(document)
-    check(Model(card, labels, load_runner(folder, card, num_threads=1)))
+    model = models.Model(card, labels, models.load_runner(folder, card, num_threads=1))
+    models.check(model)
+    return model
 
 
 @contextmanager

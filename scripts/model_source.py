@@ -5,7 +5,6 @@ A download goes to `<file>.part` in the cache, where it is resumed; it gets its 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import sys
 import time
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from model_catalog import Source
+from vision.weights import sha256_of
 
 _ATTEMPTS = 4
 _WAIT_S = 0.5  # before the second attempt; it doubles with each further one
@@ -34,12 +34,6 @@ class _BrokenDownloadError(Exception):
     """The connection broke or the server was busy; the next attempt resumes."""
 
 
-def hash_file(path: Path) -> str:
-    """Gives the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def obtain(source: Source, *, mirror: Path | None, cache: Path) -> Path:
     """Gives the path of a source file whose hash is right.
 
@@ -54,17 +48,17 @@ def obtain(source: Source, *, mirror: Path | None, cache: Path) -> Path:
     if mirror is not None:
         return _from_mirror(source, mirror)
     path = cache / source.file
-    if path.is_file() and hash_file(path) == source.sha256:
+    if path.is_file() and sha256_of(path) == source.sha256:
         return path
     cache.mkdir(parents=True, exist_ok=True)
     part = cache / f"{source.file}.part"
     resumed = part.exists()
     _download(source, part)
-    if resumed and hash_file(part) != source.sha256:
+    if resumed and sha256_of(part) != source.sha256:
         # the first half may be from another file: once more from the start before anyone is blamed
         part.unlink()
         _download(source, part)
-    found = hash_file(part)
+    found = sha256_of(part)
     if found != source.sha256:
         part.unlink()
         raise SourceError(
@@ -83,7 +77,7 @@ def _from_mirror(source: Source, mirror: Path) -> Path:
             f"The mirror {mirror} has no {source.file}: put the file of {source.address} there, "
             "or unset VISION_MODEL_MIRROR to download it."
         )
-    found = hash_file(path)
+    found = sha256_of(path)
     if found != source.sha256:
         raise SourceError(
             f"{path} does not have the SHA-256 in the catalog ({found[:12]}, not {source.sha256[:12]}); "

@@ -17,16 +17,15 @@ from conversion.original import Original
 from conversion.parity import compare
 from conversion.photos import read_photos
 from conversion.report import describe
-from model_cards import make_default
+from model_cards import make_default, write_card
 from model_catalog import CatalogError
 from model_folder import complete, replacement
-from model_source import SourceError, hash_file
+from model_source import SourceError
 from vision.card import parse_card
 from vision.errors import VisionError
-from vision.models import Model, load_runner
+from vision.weights import sha256_of
 
 GRAPH, DATA, LABELS = "model.onnx", "model.onnx.data", "labels.txt"
-NUM_THREADS = 2
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -69,17 +68,14 @@ def convert(options: Options) -> None:
     with replacement(folder) as new:
         _refuse_existing(folder, options)  # another conversion may have been faster
         served = _export(original, facts, new / GRAPH, options)
-        document = {**served, **_files(new)}
-        complete(new, document, labels)
-        card = parse_card(document)
-        plain = parse_card({**facts, **_files(new)})
-        model = Model(card, labels, load_runner(new, card, num_threads=NUM_THREADS))
+        files = _files(new)
+        document = {**served, **files}
+        model = complete(new, document, labels)
+        plain = parse_card({**facts, **files})
         parity = compare(original, model, plain, photos, options.tolerance or original.tolerance)
-        complete(
-            new,
-            {**document, "metrics": {"parity": parity.document(), "opset": graph.opset_of(new / GRAPH)}},
-            labels,
-        )
+        metrics = {"parity": parity.document(), "opset": graph.opset_of(new / GRAPH)}
+        write_card(new / "card.json", {**document, "metrics": metrics})
+        card = model.card
         shown = describe(folder, new, card, len(labels), parity)
     print(shown)
     if card.default:
@@ -117,8 +113,8 @@ def _export(original: Original, facts: dict[str, Any], target: Path, options: Op
 def _files(folder: Path) -> dict[str, Any]:
     """The fields of a card that name its files."""
     data = folder / DATA
-    more = {"external_data": {"file": DATA, "sha256": hash_file(data)}} if data.exists() else {}
-    return {"file": GRAPH, "sha256": hash_file(folder / GRAPH), **more, "labels": LABELS}
+    more = {"external_data": {"file": DATA, "sha256": sha256_of(data)}} if data.exists() else {}
+    return {"file": GRAPH, "sha256": sha256_of(folder / GRAPH), **more, "labels": LABELS}
 
 
 if __name__ == "__main__":

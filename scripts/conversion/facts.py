@@ -15,8 +15,8 @@ from conversion.presets import refuse_swapped
 from fetch_models import CACHE, CATALOG, find_mirror
 from model_catalog import read_label_lists
 from model_source import obtain
-from vision import classify, detect, segment
 from vision.card import parse_card
+from vision.models import DECODERS
 
 _LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
 _IMAGENET_CLASSES = 1000
@@ -112,12 +112,7 @@ def _gray(facts: Mapping[str, Any]) -> Tensor:
 def _task_of_decoder(facts: Mapping[str, Any]) -> str:
     """The task that has the decoder which is stated, if one is."""
     decoder = facts.get("output", {}).get("decoder")
-    tables = {
-        "classification": classify.DECODERS,
-        "detection": detect.DECODERS,
-        "segmentation": segment.DECODERS,
-    }
-    return next((task for task, decoders in tables.items() if decoder in decoders), "")
+    return next((task for task, decoders in DECODERS.items() if decoder in decoders), "")
 
 
 def _task(shown: Mapping[str, Tensor]) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from evaluation.datasets import read_dataset
 from evaluation.models import open_model
 from model_folder import complete, replacement
-from model_source import hash_file
 from quantization import graph, report
 from quantization.accuracy import (
     MAX_DISAGREEMENT,
@@ -29,6 +28,7 @@ from quantization.errors import QuantizationError
 from quantization.half import write_float16
 from quantization.search import Candidate, Search, forms_to_try
 from vision.models import Model
+from vision.weights import sha256_of
 
 _HELD_OUT = 5  # one photo in so many is compared on, not calibrated on
 
@@ -89,8 +89,6 @@ def quantize(job: Job) -> report.Comparison:
         raise QuantizationError(
             f"{model.card.id} has its weights beside its graph; models over 2 GB are not quantised here."
         )
-    if job.max_photos < 4:
-        raise QuantizationError("max_photos must be 4 at least: some are held out to compare on.")
     samples = read_samples(job.photos, model.card, max_photos=job.max_photos)
     with tempfile.TemporaryDirectory(prefix="quantize") as scratch:
         prepared = Path(scratch) / "prepared.onnx"
@@ -176,7 +174,7 @@ def _refuse_or_write(job: Job, model: Model, outcome: _Outcome, found: report.Co
             "description": description,
             "file": "model.onnx",
             "labels": "labels.txt",
-            "sha256": hash_file(new / "model.onnx"),
+            "sha256": sha256_of(new / "model.onnx"),
             "metrics": metrics,
         }
         complete(new, {**document, **written}, model.labels)

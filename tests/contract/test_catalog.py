@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from model_catalog import Entry, Source, read_catalog
-from model_source import hash_file
 from model_table import BEGIN, END
 from vision import classify, detect, segment
 from vision.card import TASKS, parse_card
+from vision.weights import sha256_of
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 CATALOG = read_catalog(MODELS / "catalog.toml")
@@ -99,7 +99,7 @@ def test_a_file_of_the_mirror_has_the_hash_of_the_catalog(source: Source) -> Non
     if not path.is_file():
         pytest.skip(f"VISION_MODEL_MIRROR names no folder with {source.file}")
 
-    assert hash_file(path) == source.sha256
+    assert sha256_of(path) == source.sha256
 
 
 @pytest.mark.pretrained

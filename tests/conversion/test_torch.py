@@ -22,12 +22,12 @@ from tests.conversion.small_networks import Small
 from conversion import graph, torch_graph, torch_network
 from conversion.command import main
 from model_folder import complete
-from model_source import hash_file
 from vision.card import parse_card
 from vision.models import Model, load_runner
 from vision.params import Parameters
 from vision.pipeline import predict
 from vision.telemetry import Stopwatch
+from vision.weights import sha256_of
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RESNET = "torch:tests.conversion.resnet20:resnet20"
@@ -210,8 +210,8 @@ def test_weights_kept_beside_the_graph_are_served(module: Any, tmp_path: Path) -
         "id": "m",
         "task": "classification",
         "file": "model.onnx",
-        "sha256": hash_file(folder / "model.onnx"),
-        "external_data": {"file": data.name, "sha256": hash_file(data)},
+        "sha256": sha256_of(folder / "model.onnx"),
+        "external_data": {"file": data.name, "sha256": sha256_of(data)},
         "labels": "labels.txt",
         "licence": "MIT",
         "source": "a test",

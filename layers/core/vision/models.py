@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,6 +23,12 @@ from vision.errors import InvalidModel, InvalidParameter, InvalidSettings, NotFo
 from vision.runner import OnnxRunner, Runner, Shapes
 from vision.sources import Cards, ModelSource
 from vision.weights import check_references, prove
+
+DECODERS: Mapping[Task, Collection[str]] = {
+    "classification": classify.DECODERS,
+    "detection": detect.DECODERS,
+    "segmentation": segment.DECODERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +219,7 @@ def check(model: Model) -> None:
 
 
 def _check_output(card: ModelCard, shapes: Shapes, where: str) -> None:
-    tables = {
-        "classification": classify.DECODERS,
-        "detection": detect.DECODERS,
-        "segmentation": segment.DECODERS,
-    }
-    decoders = tables[card.task]
+    decoders = DECODERS[card.task]
     if card.output.decoder not in decoders:
         known = ", ".join(decoders)
         raise InvalidModel(f"{where}: output.decoder: {card.output.decoder!r} is none of {known}")
