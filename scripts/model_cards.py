@@ -10,7 +10,7 @@ from typing import Any
 
 
 def find_default(models: Path, task: str) -> str | None:
-    """Gives the id of the task's default model, if there is one."""
+    """Gives the id of the model that is marked as the task's default, if one is; a fallback is not."""
     return next((path.parent.name for path, card in _cards(models, task) if card.get("default")), None)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
+from tests.graphs import mean_graph, write_model
 
 from local.template import TEMPLATE, Template, read_template
-from vision.settings import read_settings
+from vision.service import open_models
+from vision.settings import Settings, read_settings
 
 REPOSITORY = TEMPLATE.parent
 SAM: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
@@ -35,6 +37,13 @@ PATHS = {
     "/v1/models/{id}": "PortalFunction",
     "/health": "PortalFunction",
     "$default": "PortalFunction",
+}
+# What a card may say about its being the task's default.
+KINDS: dict[str, dict[str, bool]] = {
+    "default": {"default": True},
+    "plain": {},
+    "fallback": {"fallback": True},
+    "both": {"default": True, "fallback": True},
 }
 
 
@@ -146,11 +155,11 @@ def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Templa
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
-def test_a_model_layer_holds_the_default_models_of_its_task(tmp_path: Path, task: str) -> None:
+def test_a_model_layer_holds_the_default_model_of_its_task(tmp_path: Path, task: str) -> None:
     source, artifacts = tmp_path / "models", tmp_path / "layer"
     for name, card in {
         f"best-{task}": {"task": task, "default": True},
-        f"other-{task}": {"task": task},
+        f"another-{task}": {"task": task},
         "best-other": {"task": "pose", "default": True},
     }.items():
         (source / name).mkdir(parents=True)
@@ -160,8 +169,25 @@ def test_a_model_layer_holds_the_default_models_of_its_task(tmp_path: Path, task
     built = _build_models(source, artifacts, task)
 
     assert built.returncode == 0, built.stderr
+    assert f"The layer for {task} holds best-{task}, " in built.stdout
     assert [path.name for path in (artifacts / "models").iterdir()] == [f"best-{task}"]
     assert (artifacts / "models" / f"best-{task}" / "model.onnx").read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_a_model_layer_holds_the_model_that_the_service_chooses(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    source, artifacts = tmp_path / "models", tmp_path / "layer"
+    for name, kind in {"a": first, "b": second, "c": "fallback"}.items():
+        write_model(source, mean_graph((8, 8)), id=name, **KINDS[kind])
+
+    built = _build_models(source, artifacts, "classification")
+
+    assert built.returncode == 0, built.stderr
+    chosen = open_models(Settings(models=source)).choose("classification", None)
+    assert [path.name for path in (artifacts / "models").iterdir()] == [chosen.id]
 
 
 def test_a_model_layer_without_models_says_what_to_do(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_a_small_card_gets_the_documented_defaults() -> None:
     assert card.resize.crop_fraction == 0.875
     assert card.defaults.top_k == 5
     assert card.default is False
+    assert card.fallback is False
 
 
 def test_the_version_is_the_first_12_digits_of_the_hash() -> None:
@@ -106,6 +107,7 @@ def test_weights_beside_the_graph_have_a_plain_name_of_their_own_and_a_hash(
         ({"labels": "/etc/passwd"}, "labels"),
         ({"sha256": "ABC"}, "sha256"),
         ({"default": 1}, "default"),
+        ({"fallback": "yes"}, "fallback"),
         ({"colour": "RGB"}, "colour"),
         ({"input": []}, "input"),
         ({"input": _input(size=[8])}, "input.size"),

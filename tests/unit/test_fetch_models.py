@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tests.graphs import mean_graph, write_model
 
 import fetch_models
 import model_folder
@@ -17,6 +18,8 @@ import model_source
 from conversion.errors import ConversionError
 from model_cards import find_default, make_default
 from vision.card import read_card, read_labels
+from vision.service import open_models
+from vision.settings import Settings
 
 LABELS = b"background\ncat\ndog\nowl\nthis line is no label\n"
 WHOLE = ["tiny", "tiny/card.json", "tiny/labels.txt", "tiny/model.onnx"]
@@ -339,3 +342,28 @@ def test_a_model_that_is_no_longer_the_default_is_still_in_place(project: Projec
 
     assert find_default(project.models, "classification") == "other"
     assert (project.models / "tiny" / "card.json").stat().st_mtime_ns == written
+
+
+def test_a_fetched_model_goes_before_a_fallback_whose_card_stays_as_it_is(project: Project) -> None:
+    card = write_model(project.models, mean_graph((8, 8)), id="starter", fallback=True) / "card.json"
+    before = card.read_bytes()
+
+    assert project.run("--all") == (0, "")
+    assert _chosen(project.models) == "tiny"
+    assert make_default(project.models, "other", "classification") == ["tiny"]
+
+    assert _chosen(project.models) == "other"
+    assert card.read_bytes() == before
+
+
+def test_a_model_fetched_by_name_goes_before_a_fallback(project: Project) -> None:
+    write_model(project.models, mean_graph((8, 8)), id="a-starter", fallback=True)
+
+    assert project.run("other") == (0, "")
+
+    assert find_default(project.models, "classification") is None
+    assert _chosen(project.models) == "other"
+
+
+def _chosen(models: Path) -> str:
+    return open_models(Settings(models=models)).choose("classification", None).id

@@ -55,6 +55,25 @@ class TestChoice:
 
         assert _models(tmp_path).choose("classification", None).id == "b"
 
+    def test_any_other_model_goes_before_a_fallback(self, tmp_path: Path) -> None:
+        write_model(tmp_path, mean_graph((8, 8)), id="a", fallback=True)
+        write_model(tmp_path, mean_graph((8, 8)), id="b")
+
+        assert _models(tmp_path).choose("classification", None).id == "b"
+
+    def test_a_fallback_answers_where_the_task_has_no_other_model(self, tmp_path: Path) -> None:
+        write_model(tmp_path, mean_graph((8, 8)), id="a", fallback=True)
+        write_model(tmp_path, _constant(rows=(1, 84, 7)), id="b", default=True, **DETECTION)
+
+        assert _models(tmp_path).choose("classification", None).id == "a"
+
+    def test_the_settings_and_a_request_may_name_a_fallback(self, tmp_path: Path) -> None:
+        write_model(tmp_path, mean_graph((8, 8)), id="a", fallback=True)
+        write_model(tmp_path, mean_graph((8, 8)), id="b", default=True)
+
+        assert _models(tmp_path, "a").choose("classification", None).id == "a"
+        assert _models(tmp_path).choose("classification", "a").id == "a"
+
     def test_the_settings_win_over_the_cards(self, tmp_path: Path) -> None:
         write_model(tmp_path, mean_graph((8, 8)), id="a")
         write_model(tmp_path, mean_graph((8, 8)), id="b", default=True)

@@ -128,6 +128,7 @@ class ModelCard:
         labels: the label file, one label a line; line n is class id n.
         external_data: the file that the ONNX file keeps its weights in, where it has one: graphs over 2 GB.
         default: whether the task uses it where a request names no model.
+        fallback: whether any other model of the task goes before it where a request names none.
         metrics: what was measured, on what, when.
         defaults: parameters of a request that names none.
     """
@@ -146,6 +147,7 @@ class ModelCard:
     normalize: Normalize = Normalize()
     external_data: DataFile | None = None
     default: bool = False
+    fallback: bool = False
     metrics: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     defaults: Defaults = Defaults()
 

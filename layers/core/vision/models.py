@@ -130,6 +130,9 @@ class Models:
     def choose(self, task: Task, model_id: str | None) -> ModelCard:
         """The card to use: the one asked for, else the task's default.
 
+        That is the preferred model, else the one whose card says `default`, else any that is no `fallback`,
+        else a fallback; of several the first by id. models/Makefile has the same rule.
+
         Raises:
             NotFound: when there is no such model of that task, or none at all.
         """
@@ -143,7 +146,7 @@ class Models:
             raise NotFound(
                 f"there is no model for {task} in VISION_MODELS; `make models` fetches the default ones"
             )
-        return max(cards, key=lambda card: (card.id == self._preferred, card.default))
+        return max(cards, key=lambda card: (card.id == self._preferred, card.default, not card.fallback))
 
     def labels(self, card: ModelCard) -> tuple[str, ...]:
         """The labels of a model, by class id."""
