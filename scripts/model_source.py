@@ -22,7 +22,9 @@ from vision.weights import sha256_of
 _ATTEMPTS = 4
 _WAIT_S = 0.5  # before the second attempt; it doubles with each further one
 _CHUNK = 1 << 16
-_TIMEOUT_S = 20
+# For each address of the server, and then for each read. The first attempt waits less, for a closed network
+# may answer nothing rather than no.
+_FIRST_TIMEOUT_S, _TIMEOUT_S = 5, 20
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that may be gone on the next attempt
 
 
@@ -32,6 +34,10 @@ class SourceError(Exception):
 
 class _BrokenDownloadError(Exception):
     """The connection broke or the server was busy; the next attempt resumes."""
+
+
+class _UnreachableError(_BrokenDownloadError):
+    """There was no connection: no network, unless there was one before."""
 
 
 def obtain(source: Source, *, mirror: Path | None, cache: Path) -> Path:
@@ -92,24 +98,26 @@ def _download(source: Source, part: Path) -> None:
         if attempt:
             time.sleep(_WAIT_S * 2 ** (attempt - 1))
         try:
-            _fetch_rest(source, part)
+            _fetch_rest(source, part, _TIMEOUT_S if attempt else _FIRST_TIMEOUT_S)
             return
         except _BrokenDownloadError as error:
             reason = str(error)
+            if not attempt and isinstance(error, _UnreachableError):
+                break
     raise SourceError(
         f"{source.file} cannot be downloaded from {urlsplit(source.address).netloc} ({reason}): connect to "
         "the network and run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files."
     )
 
 
-def _fetch_rest(source: Source, part: Path) -> None:
+def _fetch_rest(source: Source, part: Path, timeout_s: float) -> None:
     """Appends to the part file what it still lacks."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(source.address)
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
             if response.status != http.HTTPStatus.PARTIAL_CONTENT:
                 start = 0
             with part.open("ab" if start else "wb") as file:
@@ -125,7 +133,7 @@ def _fetch_rest(source: Source, part: Path) -> None:
             "set VISION_MODEL_MIRROR to a folder that holds the file."
         ) from error
     except urllib.error.URLError as error:
-        raise _BrokenDownloadError(str(getattr(error.reason, "strerror", None) or error.reason)) from error
+        raise _UnreachableError(str(getattr(error.reason, "strerror", None) or error.reason)) from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _BrokenDownloadError(str(error) or type(error).__name__) from error
 

@@ -39,7 +39,7 @@ PATHS = {
     "$default": "PortalFunction",
 }
 # What a card may say about its being the task's default.
-KINDS: dict[str, dict[str, bool]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "default": {"default": True},
     "plain": {},
     "fallback": {"fallback": True},

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,8 +165,12 @@ def test_a_download_that_keeps_breaking_says_what_to_do_and_keeps_its_part(
     assert (cache / "a.onnx.part").read_bytes() == DATA[:40]
 
 
-def test_with_no_server_one_sentence_says_what_to_do(server: Server, cache: Path) -> None:
+def test_with_no_server_one_sentence_says_what_to_do_without_further_attempts(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nobody = Source("a.onnx", "http://127.0.0.1:9/a.onnx", SHA256)
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
 
     with pytest.raises(SourceError) as caught:
         obtain(nobody, mirror=None, cache=cache)
@@ -171,6 +179,41 @@ def test_with_no_server_one_sentence_says_what_to_do(server: Server, cache: Path
         "a.onnx cannot be downloaded from 127.0.0.1:9 (Connection refused): connect to the network and "
         "run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files."
     )
+    assert waits == []
+
+
+def test_a_server_that_goes_away_during_a_download_is_asked_again(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.cuts = [70_000]
+    open_address, addresses = urllib.request.urlopen, iter([server.address, "http://127.0.0.1:9"])
+
+    def goes_away_once(request: urllib.request.Request, timeout: float) -> Any:
+        request.full_url = f"{next(addresses, server.address)}/a.onnx"
+        return open_address(request, timeout=timeout)
+
+    monkeypatch.setattr(urllib.request, "urlopen", goes_away_once)
+
+    assert obtain(server.source, mirror=None, cache=cache).read_bytes() == DATA
+    assert server.ranges == ["", "bytes=70000-"]
+
+
+def test_a_network_that_answers_nothing_is_given_up_within_seconds(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_source, "_FIRST_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        port = silent.getsockname()[1]
+        # The queue of connections is full then: nobody answers the next one.
+        waiting = [_connecting(port) for _ in range(3)]
+        started = time.monotonic()
+
+        with pytest.raises(SourceError, match="timed out"):
+            obtain(Source("a.onnx", f"http://127.0.0.1:{port}/a.onnx", SHA256), mirror=None, cache=cache)
+
+        assert time.monotonic() - started < 2
+        for each in waiting:
+            each.close()
 
 
 def test_a_mirror_is_used_instead_of_the_network(server: Server, cache: Path, tmp_path: Path) -> None:
@@ -199,3 +242,11 @@ def test_a_mirror_with_another_file_of_that_name_is_refused(tmp_path: Path, serv
 def test_a_mirror_that_is_no_folder_is_named(tmp_path: Path, server: Server) -> None:
     with pytest.raises(SourceError, match=r"VISION_MODEL_MIRROR names .*/nowhere, which is no folder"):
         obtain(server.source, mirror=tmp_path / "nowhere", cache=tmp_path)
+
+
+def _connecting(port: int) -> socket.socket:
+    """A socket that has asked for a connection and does not wait for it."""
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex(("127.0.0.1", port))
+    return client
