@@ -7,15 +7,18 @@ PORT ?= 3000
 ARCHITECTURE ?= x86_64
 BIN := .venv/bin
 CODE := layers/core/vision functions scripts tests
+SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-run: .venv/.local models  ## serve on http://127.0.0.1:3000 (PORT= changes it)
+# Models are fetched where a mirror is named; else what lies in models/ will do, and no address is asked.
+run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http://127.0.0.1:3000 (PORT= changes it)
+	@$(BIN)/python scripts/samples.py || true
 	@PORT=$(PORT) $(BIN)/python scripts/serve.py
 
 test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
-	@$(MAKE) --no-print-directory models || echo "The tests that need the pretrained models will be skipped."
+	@$(BIN)/python scripts/fetch_models.py || echo "The tests that need the pretrained models will be skipped."
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
@@ -42,16 +45,20 @@ quantize: .venv/.quantize  ## make a model smaller: MODEL=<id> PHOTOS=<folder to
 	@test -n "$(MODEL)" -a -n "$(PHOTOS)" || { echo "Name a model and photos: make quantize MODEL=<id> PHOTOS=<folder>" >&2; exit 1; }
 	@$(BIN)/python scripts/quantize.py "$(MODEL)" --calibrate "$(PHOTOS)" $(if $(DATA),--evaluate "$(DATA)") $(OPTIONS)
 
-bench: .venv/.local models  ## time the handler against the bare work; PHOTO=file.jpg times that photo
+samples: .venv/.base  ## put four photos to try the service on into samples/
+	@$(BIN)/python scripts/samples.py
+
+bench: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## time the handler against the bare work; PHOTO=file.jpg times that photo
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
-build: .venv-sam/.done models  ## build what `make deploy` uploads, into .aws-sam/
-	ARCHITECTURE=$(ARCHITECTURE) .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .aws-sam/
+	@$(BIN)/python scripts/fetch_models.py || { echo "To package what lies in models/ instead: $(SAM_BUILD)" >&2; exit 1; }
+	$(SAM_BUILD)
 
 deploy: build  ## put the service into your AWS account; asks what it needs to know
 	.venv-sam/bin/sam deploy --guided
 
-clean:  ## remove the virtual environments, caches and builds; models stay
+clean:  ## remove the virtual environments, caches and builds; models and samples stay
 	rm -rf .venv .venv-convert .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
@@ -78,4 +85,4 @@ clean:  ## remove the virtual environments, caches and builds; models stay
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize bench build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize samples bench build deploy clean

@@ -68,8 +68,10 @@ def _run(template: Path, listener: socket.socket) -> None:
     _forget_aws()
     # Here, because they take seconds to import: Ctrl-C and a taken port are answered before.
     from local.log import Log  # noqa: PLC0415
+    from local.models import describe_models  # noqa: PLC0415
     from local.service import Service  # noqa: PLC0415
 
+    print(f"\n{describe_models(user_environment)}\n", flush=True)
     log = Log(as_json=user_environment.get("LOG") == "json")
     service = Service(
         template,
@@ -80,11 +82,7 @@ def _run(template: Path, listener: socket.socket) -> None:
     )
     failures = service.start()
     stopped = _stop_on_signals()
-    models = Path(user_environment.get("VISION_MODELS") or REPOSITORY / "models")
-    print(
-        _welcome(listener, models, service.clients.endpoint, service.stack.outputs.get("InputBucket")),
-        flush=True,
-    )
+    print(_welcome(listener, service.clients.endpoint, service.stack.outputs.get("InputBucket")), flush=True)
     for name, reason in failures.items():
         log.note(f"{name} does not start: {reason}")
     stopped.wait()
@@ -92,28 +90,20 @@ def _run(template: Path, listener: socket.socket) -> None:
     service.stop()
 
 
-def _welcome(listener: socket.socket, models: Path, s3: str, bucket: str | None) -> str:
+def _welcome(listener: socket.socket, s3: str, bucket: str | None) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    job = json.dumps({"task": "detection", "filename": "photo.jpg", "content_type": "image/jpeg"})
-    return f"""
+    photo = "samples/cat.png" if (REPOSITORY / "samples" / "cat.png").is_file() else "photo.png"
+    job = json.dumps({"task": "detection", "filename": "photo.png", "content_type": "image/png"})
+    return f"""\
 The service is at {url}   Ctrl-C stops it; nothing is kept.
-
-{_models(models)}
 S3       {s3}, uploads to {bucket}/uploads/<task>/
 
-Try      curl -s --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{url}/v1/classify?top_k=5'
-Upload   curl -s -T photo.jpg '{s3}/{bucket}/uploads/detection/photo.jpg'
+Try      curl -s --data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
+Upload   curl -s -T {photo} '{s3}/{bucket}/uploads/detection/photo.png'
    or    curl -s -H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
          and post the photo to the address, with the fields, that this answers.
 """
-
-
-def _models(folder: Path) -> str:
-    """The default model of each task, or what to do if there is none."""
-    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/card.json"))]
-    defaults = [f"Model    {card['id']} ({card['task']})" for card in cards if card.get("default")]
-    return "\n".join(defaults) or f"No default models in {folder}: run `make models`, then start again."
 
 
 def _stop_on_signals() -> threading.Event:

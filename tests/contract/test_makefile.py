@@ -1,0 +1,94 @@
+"""Which verbs of the Makefile ask for models elsewhere, and what they do where there are none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.template import TEMPLATE
+
+ROOT = TEMPLATE.parent
+FETCH = "scripts/fetch_models.py"
+
+
+@pytest.mark.parametrize("verb", ["run", "bench"])
+def test_a_verb_that_uses_models_fetches_them_only_where_a_mirror_is_named(verb: str) -> None:
+    assert FETCH not in _planned(verb)
+    assert FETCH not in _planned(verb, VISION_MODEL_MIRROR=" ")
+    assert FETCH in _planned(verb, VISION_MODEL_MIRROR="/a/mirror")
+
+
+@pytest.mark.parametrize("verb", ["test", "build", "models"])
+def test_a_verb_that_needs_the_pretrained_models_fetches_them(verb: str) -> None:
+    assert FETCH in _planned(verb)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the Makefile and environments that are whole, in which every fetch fails."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "layers/runtime/requirements.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in (".venv/.base", ".venv/.local", ".venv/.test", ".venv-sam/.done"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    failing = f"{FETCH}|scripts/samples.py"
+    scripts = {
+        ".venv/bin/python": f'case "$1" in {failing}) exit 1;; esac; echo "$@"',
+        ".venv/bin/ruff": "true",
+        ".venv/bin/mypy": "true",
+        ".venv-sam/bin/sam": "echo sam",
+    }
+    for name, line in scripts.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return tmp_path
+
+
+def test_the_service_starts_without_samples(checkout: Path) -> None:
+    ran = _make(checkout, "run")
+
+    assert ran.returncode == 0
+    assert "scripts/serve.py" in ran.stdout
+
+
+def test_the_tests_run_without_the_pretrained_models_and_say_so(checkout: Path) -> None:
+    ran = _make(checkout, "test", "TESTS=tests/unit")
+
+    assert ran.returncode == 0
+    assert "The tests that need the pretrained models will be skipped.\n" in ran.stdout
+    assert "-m pytest tests/unit" in ran.stdout
+
+
+def test_a_build_without_the_pretrained_models_stops_and_says_how_to_go_on(checkout: Path) -> None:
+    ran = _make(checkout, "build")
+
+    assert ran.returncode != 0
+    assert "To package what lies in models/ instead: ARCHITECTURE=" in ran.stderr
+    assert ".venv-sam/bin/sam build" in ran.stderr
+    assert ran.stdout == ""
+
+
+def _planned(verb: str, **variables: str) -> str:
+    """The commands that a verb would run."""
+    return _make(ROOT, "--dry-run", verb, **variables).stdout
+
+
+def _make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

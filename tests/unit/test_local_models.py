@@ -1,0 +1,79 @@
+"""What the local service says of its models when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tests.graphs import channel_graph, constant_graph, mean_graph, write_model
+
+from local.models import describe_models
+
+LARGER = (
+    "The starter models are small. `make models` fetches larger pretrained ones: 1000 classes, 80 kinds of "
+    "objects, better masks."
+)
+
+
+def test_each_task_has_a_line_with_its_model_and_classes(tmp_path: Path) -> None:
+    write_model(tmp_path, mean_graph((8, 8)), id="colors")
+    write_model(tmp_path, mean_graph((8, 8)), id="more-colors", default=True)
+    # The placeholder is no class of a detector, nor the background one of a segmenter.
+    write_model(
+        tmp_path,
+        constant_graph({"rows": np.zeros((1, 84, 8), np.float32)}),
+        ("cat", "N/A", "dog"),
+        id="pets",
+        task="detection",
+        output={"decoder": "yolox"},
+    )
+    write_model(
+        tmp_path,
+        channel_graph((8, 8), layout="NHWC", as_map=True),
+        id="channels",
+        task="segmentation",
+        output={"decoder": "class-map", "background": 0},
+    )
+
+    assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines() == [
+        "classification  more-colors  3 classes",
+        "detection       pets         2 classes",
+        "segmentation    channels     2 classes",
+    ]
+
+
+def test_where_a_fallback_answers_a_line_says_that_there_are_larger_models(tmp_path: Path) -> None:
+    write_model(tmp_path, mean_graph((8, 8)), id="starter", fallback=True)
+
+    assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines() == [
+        "classification  starter  3 classes",
+        "detection       -        no model: `make models` fetches one",
+        "segmentation    -        no model: `make models` fetches one",
+        LARGER,
+    ]
+
+    write_model(tmp_path, mean_graph((8, 8)), id="large")
+
+    assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines()[0] == (
+        "classification  large  3 classes"
+    )
+    assert LARGER not in describe_models({"VISION_MODELS": str(tmp_path)})
+
+
+def test_the_setting_for_the_model_counts(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_model(tmp_path, mean_graph((8, 8)), id=name)
+
+    named = describe_models({"VISION_MODELS": str(tmp_path), "VISION_MODEL": "b"})
+    unknown = describe_models({"VISION_MODELS": str(tmp_path), "VISION_MODEL": "c"})
+
+    assert named.startswith("classification  b")
+    assert unknown == f"VISION_MODEL='c': there is no such model in {tmp_path}"
+
+
+def test_a_model_whose_labels_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (write_model(tmp_path, mean_graph((8, 8))) / "labels.txt").write_text("")
+
+    first = describe_models({"VISION_MODELS": str(tmp_path)}).splitlines()[0]
+
+    assert first == "classification  colors  colors/labels.txt: must hold one label a line, none empty"
