@@ -1,9 +1,9 @@
 """`make bench`: what the service adds to the bare work, measured in one run on two threads.
 
-The floor is the bare sequence decode + resize + `session.run`, written here without the library; it is
-given the photo's bytes. The handler is the real Lambda handler, given an API Gateway event: base64, routing,
-checks, logs, metrics and JSON included. Runs of both alternate, so that the noise of the machine meets them
-alike; figures are medians.
+The model is the default of classification. The floor is the bare sequence decode + resize + `session.run`,
+written here without the library; it is given the photo's bytes. The handler is the real Lambda handler, given
+an API Gateway event: base64, routing, checks, logs, metrics and JSON included. Runs of both alternate, so that
+the noise of the machine meets them alike; figures are medians.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import contextlib
 import io
 import json
+import math
 import os
 import resource
 import statistics
@@ -26,32 +27,42 @@ from typing import Any
 
 import numpy as np
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from numpy.typing import NDArray
 from PIL import Image
+
+from vision.card import ModelCard
+from vision.errors import VisionError
+from vision.models import Models, load_runner
+from vision.sources import FolderSource
 
 THREADS = 2
 MEMORY_MB = 1769 * THREADS
-MODEL = "mobilenet_v2_1.0_224_quant"
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(argv: list[str]) -> int:
-    """Prints the table; gives 1 where the model or the photo is missing."""
+    """Prints the table; gives 1 where there is no model that the floor can run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photo", type=Path, nargs="?", help="a JPEG; default: a drawn picture")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)  # the child's part: a folder
     arguments = parser.parse_args(argv)
-    model = Path(os.environ.get("VISION_MODELS", ROOT / "models")) / MODEL / "model.onnx"
-    if not model.is_file():
-        print(f"bench: {MODEL} is not here; `make models` fetches it", file=sys.stderr)
-        return 1
     if arguments.memory:
         print(_peak_megabytes([path.read_bytes() for path in arguments.memory.iterdir()]))
         return 0
+    folder = Path(os.environ.get("VISION_MODELS") or ROOT / "models")
+    try:
+        card = _default_card(folder)
+    except VisionError as error:
+        print(f"bench: {error.detail}", file=sys.stderr)
+        return 1
+    if card.resize.mode == "letterbox":
+        print(f"bench: {card.id} letterboxes photos, and the floor does not", file=sys.stderr)
+        return 1
     small, large = _photos(arguments.photo)
-    floor, handler = _floor(model), _handler()
-    whole = _floor(model, draft=False)
-    print(f"{MODEL}, {THREADS} threads, medians of {arguments.runs} alternating runs\n")
+    floor, handler = _floor(folder, card), _handler()
+    whole = _floor(folder, card, draft=False)
+    print(f"{card.id}, {THREADS} threads, medians of {arguments.runs} alternating runs\n")
     print(f"{'':34}{'floor':>10}{'handler':>10}{'ratio':>8}  top-1")
     _compare("500 x 375 JPEG", floor, handler, small, arguments.runs)
     _compare("12 MP JPEG, reduced-scale decode", floor, handler, large, arguments.runs)
@@ -60,27 +71,53 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _floor(model: Path, *, draft: bool = True) -> Callable[[bytes], int]:
-    """Decode, resize, run: ten lines, no checks."""
+def _default_card(folder: Path) -> ModelCard:
+    models = Models(
+        FolderSource(folder),
+        os.environ.get("VISION_MODEL", ""),
+        lambda place, card: load_runner(place, card, THREADS),
+    )
+    return models.choose("classification", None)
+
+
+def _floor(folder: Path, card: ModelCard, *, draft: bool = True) -> Callable[[bytes], int]:
+    """Decode, resize, run: twenty lines, no checks."""
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    model = str(folder / card.id / card.file)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    height, width = card.input.size
+    is_cropped = card.resize.mode == "shorter-side-crop"
+    kept = card.resize.crop_fraction if is_cropped else 1.0
+    enough = (math.ceil(width / kept), math.ceil(height / kept))
+    resampling = Image.Resampling[card.resize.filter.upper()]
 
     def run(data: bytes) -> int:
         image: Image.Image = Image.open(io.BytesIO(data))
         if draft:
-            image.draft("RGB", (256, 256))
+            image.draft("RGB", enough)
         image = image.convert("RGB")
-        side = min(image.size) * 0.875
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        pixels = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR, box=box))
-        return int(session.run(None, {name: pixels[None]})[0].argmax()) - 1
+        box = None
+        if is_cropped:
+            scale = kept * min(image.width / width, image.height / height)
+            left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+            box = (left, top, left + width * scale, top + height * scale)
+        tensor = _tensor(np.asarray(image.resize((width, height), resampling, box=box)), card)
+        return int(session.run(None, {card.input.name: tensor})[0].argmax()) - card.output.label_offset
 
     return run
+
+
+def _tensor(pixels: NDArray[np.uint8], card: ModelCard) -> NDArray[Any]:
+    tensor: NDArray[Any] = pixels[:, :, ::-1] if card.input.color == "BGR" else pixels
+    if card.input.dtype != "uint8":
+        mean, std = np.array(card.normalize.mean, np.float32), np.array(card.normalize.std, np.float32)
+        tensor = (tensor * (np.float32(card.normalize.scale) / std) - mean / std).astype(card.input.dtype)
+    if card.input.layout == "NCHW":
+        tensor = tensor.transpose(2, 0, 1)
+    return np.ascontiguousarray(tensor)[None]
 
 
 def _handler() -> Callable[[dict[str, Any]], str]:
