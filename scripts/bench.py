@@ -2,8 +2,8 @@
 
 The model is the default of classification. The floor is the bare sequence decode + resize + `session.run`,
 written here without the library; it is given the photo's bytes. The handler is the real Lambda handler, given
-an API Gateway event: base64, routing, checks, logs, metrics and JSON included. Runs of both alternate, so that
-the noise of the machine meets them alike; figures are medians.
+an API Gateway event: base64, routing, checks, logs, metrics and JSON included. Runs of both alternate, so
+that the noise of the machine meets them alike; figures are medians.
 """
 
 from __future__ import annotations
