@@ -1,0 +1,78 @@
+"""Where a segmentation teacher sees which class: one soft class map a photo, kept in a memory-mapped file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from train import teachers, views
+from train.caltech101 import Photos
+from train.categories import OBJECTS
+
+BACKGROUND, PERSON = "background", "person"
+_SIZE = 513  # of the teacher's input
+_CELLS = 33  # of its logits, which it then scales up
+_CHUNK = 32
+
+
+def read(photos: Photos, teacher: Path, labels: tuple[str, ...], work: Path) -> NDArray[np.uint8]:
+    """Gives the class maps of all photos, from `work` where an earlier run has made them.
+
+    A photo's map covers the square of its longer side, the photo in the top left corner. In a photo of a
+    category that is an object of the teacher's, what it takes for anything but that and for a person is
+    that object under a wrong name.
+
+    Args:
+        photos: all of them.
+        teacher: a DeepLabV3 graph that takes (1, 513, 513, 3) uint8.
+        labels: its classes.
+        work: where the maps are kept.
+
+    Returns:
+        (n, classes, 33, 33) uint8, 255 times the probability, memory-mapped.
+    """
+    done = work / "class_maps.npy"
+    if not done.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        unfinished = done.with_suffix(".part")
+        shape = (len(photos.names), len(labels), _CELLS, _CELLS)
+        maps = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        tensor = teachers.find_tensor(teacher, "Resize", before=1)
+        for start in tqdm(range(0, len(maps), _CHUNK), desc="class maps", unit_scale=_CHUNK, unit="photo"):
+            indices = np.arange(start, min(start + _CHUNK, len(maps)))
+            maps[indices] = np.rint(255 * _probabilities(photos, indices, teacher, tensor))
+        maps.flush()
+        unfinished.replace(done)
+    return np.load(done, mmap_mode="r")
+
+
+def rename(maps: NDArray[np.float32], category: str, labels: tuple[str, ...]) -> NDArray[np.float32]:
+    """Gives a photo's (classes, h, w) probabilities with its category's object under its right name."""
+    name = OBJECTS.get(category)
+    if name not in labels:
+        return maps
+    right = labels.index(name)
+    kept = [labels.index(BACKGROUND), labels.index(PERSON), right]
+    renamed = np.zeros_like(maps)
+    renamed[kept] = maps[kept]
+    renamed[right] += maps.sum(axis=0) - maps[kept].sum(axis=0)
+    return renamed
+
+
+def squares(sizes: NDArray[np.int64]) -> views.Boxes:
+    """The square that a class map covers, by the heights and widths of photos."""
+    side = sizes.max(axis=1)
+    return np.stack((0 * side, 0 * side, side, side), axis=1).astype(np.float32)
+
+
+def _probabilities(
+    photos: Photos, indices: NDArray[np.int64], teacher: Path, tensor: str
+) -> NDArray[np.float32]:
+    """(n, classes, 33, 33): softmax of the teacher's logits."""
+    pixels = views.cut(photos, indices, squares(photos.sizes[indices]), _SIZE)
+    (logits,) = teachers.ask(teacher, [tensor], pixels.round().byte().permute(0, 2, 3, 1).numpy())
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

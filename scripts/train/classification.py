@@ -1,0 +1,154 @@
+"""Trains `starter-classification`: `python scripts/train/classification.py DATA`, DATA being Caltech-101.
+
+The student learns the categories, and to see in each view of a photo what MobileNetV2 sees there: its
+features, and the categories that a linear layer on them gives (Hinton et al., Distilling the Knowledge in a
+Neural Network, arXiv:1503.02531; Beyer et al., Knowledge distillation: A good teacher is patient and
+consistent, arXiv:2106.05237).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from train import caltech101, lessons, views
+from train.caltech101 import Photos
+from train.colors import jitter
+from train.lessons import Lessons
+from train.network import Classifier
+from train.training import Schedule, fit
+
+_BATCH = 64
+_SIZES = ((0.4, 96), (0.8, 112), (1.0, 128))  # share of the epochs, pixels: small views first
+_TEMPERATURE = 2.0
+_TEACHER = "mobilenet_v2_1.0_224_quant"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Views with what is to be said of them.
+
+    Attributes:
+        pixels: (n, 3, s, s) float32 -1..1.
+        class_ids: (n,) int64; -1 for a background.
+        features: (n, d) float32 of the teacher, in its standard deviations.
+        logits: (n, classes) float32, of the linear layer on them.
+    """
+
+    pixels: torch.Tensor
+    class_ids: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+
+
+def train(photos: Photos, taught: Lessons, folder: Path, *, epochs: int, distilled: bool) -> nn.Module:
+    """Gives a trained classifier.
+
+    Args:
+        photos: all of them.
+        taught: the lessons on the training photos.
+        folder: for checkpoint and log.
+        epochs: how many.
+        distilled: whether to learn from the teacher, or from the labels alone.
+    """
+    torch.manual_seed(0)
+    deviation = torch.from_numpy(_deviation(taught.features))
+    probe = fit_probe(taught, photos.class_ids[taught.indices], deviation, len(photos.labels))
+    validation = photos.of("validation")
+    steps = len(taught.indices) // _BATCH
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        size = next(size for share, size in _SIZES if epoch < share * epochs)
+        rng = np.random.default_rng(epoch)
+        generator = torch.Generator().manual_seed(epoch)
+        order = rng.permutation(len(taught.indices))[: steps * _BATCH]
+        for rows in order.reshape(steps, _BATCH):
+            columns = rng.integers(taught.boxes.shape[1], size=_BATCH)
+            indices = taught.indices[rows]
+            pixels = views.cut(photos, indices, taught.boxes[rows, columns], size)
+            features = torch.from_numpy(taught.features[rows, columns].astype(np.float32)) / deviation
+            with torch.no_grad():
+                logits = probe(features)
+            yield Batch(
+                normalized(jitter(pixels, generator)),
+                torch.from_numpy(photos.class_ids[indices]),
+                features,
+                logits,
+            )
+
+    def losses(network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        features = network.features(batch.pixels)
+        logits = network.classes(network.dropout(features))
+        named = batch.class_ids >= 0
+        hard = functional.cross_entropy(logits[named], batch.class_ids[named], label_smoothing=0.1)
+        if not distilled:
+            return {"labels": hard}
+        soft = functional.kl_div(
+            functional.log_softmax(logits / _TEMPERATURE, dim=1),
+            functional.log_softmax(batch.logits / _TEMPERATURE, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return {
+            "labels": 0.3 * hard,
+            "teacher": _TEMPERATURE**2 * soft,
+            "features": 4 * functional.mse_loss(features / deviation, batch.features),
+        }
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        return {"top1": accuracy(network, photos, validation, _SIZES[-1][1])}
+
+    schedule = Schedule(epochs, steps, rate=2e-3)
+    return fit(
+        Classifier(len(photos.labels)), schedule, folder, batches=batches, losses=losses, validate=validate
+    )
+
+
+def fit_probe(
+    taught: Lessons, class_ids: NDArray[np.int64], deviation: torch.Tensor, classes: int
+) -> nn.Linear:
+    """Gives a linear layer from the teacher's features to the categories."""
+    named = np.flatnonzero(class_ids >= 0)
+    probe = nn.Linear(taught.features.shape[2], classes)
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.05)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        order = rng.permutation(len(named) * taught.boxes.shape[1])
+        for part in np.array_split(order, len(order) // 256 + 1):
+            rows, columns = named[part // taught.boxes.shape[1]], part % taught.boxes.shape[1]
+            features = torch.from_numpy(taught.features[rows, columns].astype(np.float32)) / deviation
+            loss = functional.cross_entropy(probe(features), torch.from_numpy(class_ids[rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return probe.requires_grad_(requires_grad=False)
+
+
+def accuracy(network: nn.Module, photos: Photos, indices: NDArray[np.int64], size: int) -> float:
+    """The share of photos whose best class is the right one, by their central squares."""
+    right = 0
+    for part in np.array_split(indices, len(indices) // 128 + 1):
+        pixels = views.cut(photos, part, views.central(photos.sizes[part]), size)
+        with torch.no_grad():
+            best = network(normalized(pixels)).argmax(dim=1).numpy()
+        right += int((best == photos.class_ids[part]).sum())
+    return right / len(indices)
+
+
+def normalized(pixels: torch.Tensor) -> torch.Tensor:
+    """0..255 -> -1..1, in the memory format that convolutions are fastest in."""
+    return (pixels / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _deviation(features: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(d,): the standard deviation of each feature over the views; never 0."""
+    sample = features[:: max(1, len(features) // 500)].astype(np.float32)
+    return np.maximum(sample.std(axis=(0, 1)), 0.05)
