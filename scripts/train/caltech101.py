@@ -19,8 +19,8 @@ from tqdm import tqdm
 SIDE = 176  # pixels; longer photos are shrunk to it
 BACKGROUND = "BACKGROUND_Google"  # photos of no category
 WHERE = (
-    "Caltech-101 is at https://data.caltech.edu/records/mzrjq-6wc02 (CC BY 4.0). Name its folder, or a zip of "
-    "it: 101_ObjectCategories/ with a folder a category. With train.txt and test.txt beside it, of "
+    "Caltech-101 is at https://data.caltech.edu/records/mzrjq-6wc02 (CC BY 4.0). Name its folder, or a zip "
+    "of it: 101_ObjectCategories/ with a folder a category. With train.txt and test.txt beside it, of "
     "`<category>/<file>` lines, these are the split; without, every third photo is a test photo."
 )
 _CATEGORIES = "101_ObjectCategories"
@@ -119,9 +119,7 @@ def _split(data: Path, folder: Path) -> tuple[list[str], list[str]]:
     return [name for index, name in enumerate(names) if index % 3], names[::3]
 
 
-def _decoded(
-    folder: Path, names: Sequence[str], work: Path
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _decoded(folder: Path, names: Sequence[str], work: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     path, sizes_path = work / "pixels.npy", work / "sizes.npy"
     if not sizes_path.exists():  # written last: where it is, the pixels are whole
         pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(names), SIDE, SIDE, 3))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from train import teachers, views
 from train.caltech101 import Photos
-from train.categories import OBJECTS
+from train.categories import AS_SEEN, OBJECTS
 
 BACKGROUND, PERSON = "background", "person"
 _SIZE = 513  # of the teacher's input
@@ -21,9 +21,7 @@ _CHUNK = 32
 def read(photos: Photos, teacher: Path, labels: tuple[str, ...], work: Path) -> NDArray[np.uint8]:
     """Gives the class maps of all photos, from `work` where an earlier run has made them.
 
-    A photo's map covers the square of its longer side, the photo in the top left corner. In a photo of a
-    category that is an object of the teacher's, what it takes for anything but that and for a person is
-    that object under a wrong name.
+    A photo's map covers the square of its longer side, the photo in the top left corner.
 
     Args:
         photos: all of them.
@@ -46,16 +44,21 @@ def read(photos: Photos, teacher: Path, labels: tuple[str, ...], work: Path) -> 
             maps[indices] = np.rint(255 * _probabilities(photos, indices, teacher, tensor))
         maps.flush()
         unfinished.replace(done)
-    return np.load(done, mmap_mode="r")
+    kept: NDArray[np.uint8] = np.load(done, mmap_mode="r")
+    return kept
 
 
 def rename(maps: NDArray[np.float32], category: str, labels: tuple[str, ...]) -> NDArray[np.float32]:
-    """Gives a photo's (classes, h, w) probabilities with its category's object under its right name."""
-    name = OBJECTS.get(category)
-    if name not in labels:
+    """Gives a photo's (classes, h, w) probabilities with its category's object under its right name.
+
+    What is neither that nor a person is the object under a wrong name; in a category that is none of the
+    classes, it is background.
+    """
+    if category in AS_SEEN:
         return maps
-    right = labels.index(name)
-    kept = [labels.index(BACKGROUND), labels.index(PERSON), right]
+    name = OBJECTS.get(category, BACKGROUND)
+    right = labels.index(name if name in labels else BACKGROUND)
+    kept = sorted({labels.index(BACKGROUND), labels.index(PERSON), right})
     renamed = np.zeros_like(maps)
     renamed[kept] = maps[kept]
     renamed[right] += maps.sum(axis=0) - maps[kept].sum(axis=0)
@@ -68,6 +71,17 @@ def squares(sizes: NDArray[np.int64]) -> views.Boxes:
     return np.stack((0 * side, 0 * side, side, side), axis=1).astype(np.float32)
 
 
+def to_cells(boxes: views.Boxes, sizes: NDArray[np.int64]) -> views.Boxes:
+    """Boxes in pixels of photos of those heights and widths -> in cells of their maps.
+
+    The first cell is centred on the first of the teacher's pixels and the last cell on the last
+    (`align_corners`), so a map reaches half a cell beyond them.
+    """
+    pixels = boxes * (_SIZE / sizes.max(axis=1, keepdims=True))
+    cells = (pixels - 0.5) * ((_CELLS - 1) / (_SIZE - 1)) + 0.5
+    return np.asarray(cells, np.float32)
+
+
 def _probabilities(
     photos: Photos, indices: NDArray[np.int64], teacher: Path, tensor: str
 ) -> NDArray[np.float32]:
@@ -75,4 +89,4 @@ def _probabilities(
     pixels = views.cut(photos, indices, squares(photos.sizes[indices]), _SIZE)
     (logits,) = teachers.ask(teacher, [tensor], pixels.round().byte().permute(0, 2, 3, 1).numpy())
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +78,9 @@ def _ask(
 
 def _features(
     photos: Photos, indices: NDArray[np.int64], boxes: NDArray[np.float32], teacher: Path, tensor: str
-) -> NDArray[Any]:
+) -> NDArray[np.float16]:
     """(n, d) float16: the teacher's features of views, averaged over each."""
     pixels = views.cut(photos, indices, boxes, _SIZE).round().byte().permute(0, 2, 3, 1).numpy()
     (maps,) = teachers.ask(teacher, [tensor], pixels)
-    return maps.mean(axis=(2, 3)).astype(np.float16)
+    features: NDArray[np.float16] = maps.mean(axis=(2, 3)).astype(np.float16)
+    return features

@@ -19,7 +19,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def ask(model: Path, tensors: Sequence[str], inputs: NDArray[Any]) -> list[NDArray[Any]]:
-    """Gives the values of a graph's tensors, inner ones too, for each input, as many at once as there are cores.
+    """Gives the values of a graph's tensors, inner ones too, for each input; a core works on each.
 
     Args:
         model: the ONNX file.

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -77,7 +77,9 @@ def fit(
         started = time.monotonic()
         network.train()
         sums: dict[str, float] = defaultdict(float)
-        progress = tqdm(batches(epoch), desc=f"epoch {epoch + 1}/{schedule.epochs}", total=schedule.steps, leave=False)
+        progress = tqdm(
+            batches(epoch), desc=f"epoch {epoch + 1}/{schedule.epochs}", total=schedule.steps, leave=False
+        )
         for batch in progress:
             terms = losses(network, batch)
             optimizer.zero_grad(set_to_none=True)
@@ -88,7 +90,12 @@ def fit(
             _follow(average, network, rates.last_epoch)
             for name, term in terms.items():
                 sums[name] += float(term.detach()) / schedule.steps
-        row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - started, 1), **sums, **validate(average)}
+        row = {
+            "epoch": epoch + 1,
+            "seconds": round(time.monotonic() - started, 1),
+            **sums,
+            **validate(average),
+        }
         _write_row(folder / LOG, row)
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
         _save(folder, parts, epoch + 1)
@@ -112,7 +119,7 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
     return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _resume(folder: Path, parts: dict[str, object]) -> int:
+def _resume(folder: Path, parts: dict[str, Any]) -> int:
     path = folder / CHECKPOINT
     if not path.exists():
         (folder / LOG).unlink(missing_ok=True)
@@ -123,7 +130,7 @@ def _resume(folder: Path, parts: dict[str, object]) -> int:
     return int(saved["epoch"])
 
 
-def _save(folder: Path, parts: dict[str, object], epoch: int) -> None:
+def _save(folder: Path, parts: dict[str, Any], epoch: int) -> None:
     new = folder / f"{CHECKPOINT}.new"
     torch.save({"epoch": epoch, **{name: part.state_dict() for name, part in parts.items()}}, new)
     new.replace(folder / CHECKPOINT)

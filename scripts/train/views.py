@@ -45,7 +45,7 @@ def random_crops(
 
 
 def cut(photos: Photos, indices: NDArray[np.int64], boxes: Boxes, size: int) -> torch.Tensor:
-    """Gives the views (n, 3, size, size) float32 0..255, bilinear; what lies outside a photo repeats its edge.
+    """Gives the views (n, 3, size, size) float32 0..255, bilinear; outside a photo its edge goes on.
 
     Args:
         photos: to cut from.

@@ -1,0 +1,61 @@
+"""The command line that the three trainings share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.caltech101 import WHERE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the command line asks for.
+
+    Attributes:
+        data: folder or zip file of Caltech-101.
+        work: where photos, the teachers' answers and checkpoints are kept.
+        teachers: the folder of the teachers.
+        models: the folder that the model is put into.
+        epochs: how long to train.
+        alone: whether to learn without a teacher.
+    """
+
+    data: Path
+    work: Path
+    teachers: Path
+    models: Path
+    epochs: int
+    alone: bool
+
+
+def parse(task: str, argv: Sequence[str] | None, *, epochs: int, can_be_alone: bool = False) -> Arguments:
+    """Gives the arguments of a training; wrong ones end the program with status 2.
+
+    Args:
+        task: of the model.
+        argv: the command line.
+        epochs: unless it says otherwise.
+        can_be_alone: whether there is a training without a teacher.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m train.{task}", description=f"Train models/starter-{task}.", epilog=WHERE
+    )
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="Caltech-101: its folder, or a zip file of it"
+    )
+    parser.add_argument("--epochs", type=int, default=epochs, help="how long to train (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "starter", help="where work is kept")
+    parser.add_argument("--models", type=Path, default=ROOT / "models", help="where to put the model")
+    parser.add_argument("--teachers", type=Path, default=ROOT / "models", help="where the teachers are")
+    if can_be_alone:
+        parser.add_argument("--no-teacher", action="store_true", help="only train, from the labels alone")
+    given = parser.parse_args(argv)
+    if not given.data.exists():
+        parser.error(f"there is nothing at {given.data}. {WHERE}")
+    alone = getattr(given, "no_teacher", False)
+    return Arguments(given.data, given.work, given.teachers, given.models, given.epochs, alone)
