@@ -27,7 +27,7 @@ test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
 
 # In an environment of their own, for they import Keras, PyTorch and transformers.
 test-conversion: .venv/.base
-	PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert convert-tensorflow convert-keras-2 convert-transformers convert-test
+	PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert convert-tensorflow convert-keras-2 convert-transformers train convert-test
 	.venv-convert/bin/python -m pytest --confcutdir=tests/conversion tests/conversion
 
 models: .venv/.local  ## fetch the default models; NAMES="SqueezeNet_fp16 ..." fetches others, NAMES=--list lists them
@@ -44,6 +44,13 @@ evaluate: .venv/.evaluate  ## measure a model on labelled photos: MODEL=<id> DAT
 quantize: .venv/.quantize  ## make a model smaller: MODEL=<id> PHOTOS=<folder to calibrate on> DATA=<labelled photos>
 	@test -n "$(MODEL)" -a -n "$(PHOTOS)" || { echo "Name a model and photos: make quantize MODEL=<id> PHOTOS=<folder>" >&2; exit 1; }
 	@$(BIN)/python scripts/quantize.py "$(MODEL)" --calibrate "$(PHOTOS)" $(if $(DATA),--evaluate "$(DATA)") $(OPTIONS)
+
+starter: .venv/.local models  ## train the starter models anew, in an hour or two: DATA=<Caltech-101, folder or zip>
+	@test -n "$(DATA)" || { echo "Name the photos: make starter DATA=caltech101.zip (models/README.md, Starter models)" >&2; exit 1; }
+	@PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert train
+	@for task in classification segmentation detection; do \
+		PYTHONPATH=scripts:layers/core .venv-convert/bin/python -m train.$$task "$(DATA)" $(OPTIONS) || exit 1; \
+	done
 
 samples: .venv/.base  ## put four photos to try the service on into samples/
 	@$(BIN)/python scripts/samples.py
@@ -85,4 +92,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize samples bench build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench build deploy clean
