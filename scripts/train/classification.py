@@ -31,13 +31,13 @@ from train.training import CHECKPOINT, LOG, Schedule, fit
 
 _BATCH = 64
 _SIZES = ((0.6, 96), (1.0, 128))  # share of the epochs, pixels: small views first
-_SERVED = 160  # pixels: objects look larger in random crops than in whole photos (arXiv:1906.06423)
+_SERVED = 128  # pixels
 _TEMPERATURE = 2.0
 _TEACHER = "mobilenet_v2_1.0_224_quant"
 _VIEWS = 13  # of each training photo
 _DESCRIPTION = (
-    "ResNet of 2.4 million weights, trained from scratch on Caltech-101: good for its 101 kinds of objects, "
-    "large and alone in the photo; it knows no other, and gives the nearest of them for anything else."
+    "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, large "
+    "and alone in the photo; it knows no other, and gives one of them for anything else, often with confidence."
 )
 
 
@@ -46,6 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse("classification", argv, epochs=50, can_be_alone=True)
     photos = caltech101.read(arguments.data, arguments.work)
     work = arguments.work / "classification"
+    seen, unseen = (write_data(photos, split, work / split) for split in ("validation", "test"))
+    if arguments.only_data:
+        return
     teacher = arguments.teachers / _TEACHER / "model.onnx"
     indices = photos.of("train", backgrounds=True)
     taught = lessons.prepare(photos, indices, teacher, work / "lessons", num_views=_VIEWS, seed=0)
@@ -53,42 +56,42 @@ def main(argv: list[str] | None = None) -> None:
     network = train(photos, taught, folder, epochs=arguments.epochs, distilled=not arguments.alone)
     plot(folder / LOG, folder / "curves.png", ("top1",))
     print(f"top-1 on the test photos: {accuracy(network, photos, photos.of('test'), _SERVED):.4f}")
-    if not arguments.alone:
-        _publish(network, photos, work, arguments)
-
-
-def trained_backbone(arguments: Arguments, photos: Photos) -> Backbone | None:
-    """Gives the backbone of the classifier that is in the work folder, for the other tasks to begin with."""
-    checkpoint = arguments.work / "classification" / "student" / CHECKPOINT
-    if not checkpoint.exists():
-        return None
-    classifier = Classifier(len(photos.labels))
-    classifier.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
-    return classifier.backbone
-
-
-def _publish(network: nn.Module, photos: Photos, work: Path, arguments: Arguments) -> None:
+    if arguments.alone:
+        return
     plan = Publication(
         "classification",
         _SERVED,
         photos.labels,
         _DESCRIPTION,
         f"{_TEACHER} (Apache-2.0)",
-        write_data(photos, "train", work / "train"),
-        write_data(photos, "test", work / "test"),
+        seen,
+        unseen,
         "the test photos of Caltech-101",
         ("--resize", "shorter-side-crop", "--crop-fraction", "1.0", "--decoder", "logits"),
     )
     publish(network, plan, work, arguments.models)
 
 
+def trained_backbone(arguments: Arguments, photos: Photos) -> Backbone | None:
+    """Gives the backbone of the classifier that is in the work folder, for the other tasks to begin with."""
+    checkpoint = arguments.work / "classification" / "student" / CHECKPOINT
+    if not checkpoint.exists():
+        print(f"There is no {checkpoint}: this training begins with random weights.")
+        return None
+    classifier = Classifier(len(photos.labels))
+    classifier.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    return classifier.backbone
+
+
 def write_data(photos: Photos, split: str, folder: Path) -> Path:
-    """Gives a folder of a split's photos, a folder a category, as `make evaluate` takes them."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Gives a folder of a split's photos and a list of their classes, for `make evaluate`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
     for index in photos.of(split):
-        target = folder / photos.names[index]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(photos.folder / photos.names[index], target)
+        name = photos.names[index].replace("/", "_")
+        shutil.copyfile(photos.folder / photos.names[index], folder / name)
+        lines.append(f"{name} {photos.class_ids[index]}\n")
+    (folder / "labels.txt").write_text("".join(lines), encoding="utf-8")
     return folder
 
 

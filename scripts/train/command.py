@@ -23,6 +23,7 @@ class Arguments:
         models: the folder that the model is put into.
         epochs: how long to train.
         alone: whether to learn without a teacher.
+        only_data: whether to train nothing, and only write the held-out photos for `make evaluate`.
     """
 
     data: Path
@@ -31,6 +32,7 @@ class Arguments:
     models: Path
     epochs: int
     alone: bool
+    only_data: bool
 
 
 def parse(task: str, argv: Sequence[str] | None, *, epochs: int, can_be_alone: bool = False) -> Arguments:
@@ -52,10 +54,15 @@ def parse(task: str, argv: Sequence[str] | None, *, epochs: int, can_be_alone: b
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "starter", help="where work is kept")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="where to put the model")
     parser.add_argument("--teachers", type=Path, default=ROOT / "models", help="where the teachers are")
+    parser.add_argument(
+        "--only-data", action="store_true", help="only write WORK/<task>/test, for `make evaluate`"
+    )
     if can_be_alone:
         parser.add_argument("--no-teacher", action="store_true", help="only train, from the labels alone")
     given = parser.parse_args(argv)
     if not given.data.exists():
         parser.error(f"there is nothing at {given.data}. {WHERE}")
     alone = getattr(given, "no_teacher", False)
-    return Arguments(given.data, given.work, given.teachers, given.models, given.epochs, alone)
+    return Arguments(
+        given.data, given.work, given.teachers, given.models, given.epochs, alone, given.only_data
+    )

@@ -33,7 +33,7 @@ class Publication:
         labels: of its classes.
         description: what it is good for, and what not.
         teachers: the models it learnt from, and their licence.
-        calibration: a folder of training photos, to find the ranges of activations on.
+        calibration: a folder of photos, to find the ranges of activations on.
         data: labelled photos that it has not seen.
         data_name: what they are, for the card.
         options: further ones of `make convert`.
@@ -113,7 +113,8 @@ def publish(network: nn.Module, plan: Publication, work: Path, models: Path) -> 
     with replacement(models / plan.id) as folder:
         shutil.copytree(bench / plan.id, folder, dirs_exist_ok=True)
         document = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        write_card(folder / "card.json", {**document, "fallback": True})
+        document |= {"description": plan.description, "fallback": True}
+        write_card(folder / "card.json", document)
     return models / plan.id
 
 

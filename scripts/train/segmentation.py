@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> None:
     labels = tuple((teacher / "labels.txt").read_text(encoding="utf-8").splitlines())
     maps = class_maps.read(photos, teacher / "model.onnx", labels, arguments.work)
     truth, folder = Truth(maps, labels), work / "student"
+    seen, unseen = (write_data(photos, truth, split, work / split) for split in ("validation", "test"))
+    if arguments.only_data:
+        return
     network = train(
         photos, truth, folder, epochs=arguments.epochs, backbone=trained_backbone(arguments, photos)
     )
@@ -61,8 +64,8 @@ def main(argv: list[str] | None = None) -> None:
         labels,
         _DESCRIPTION,
         f"{_TEACHER} (Apache-2.0)",
-        write_data(photos, truth, "validation", work / "validation") / "photos",
-        write_data(photos, truth, "test", work / "test"),
+        seen / "photos",
+        unseen,
         "the test photos of Caltech-101, the teacher's maps taken for true",
         ("--resize", "stretch", "--decoder", "class-logits", "--set", "output.background=0"),
     )
