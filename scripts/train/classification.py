@@ -36,8 +36,9 @@ _TEMPERATURE = 2.0
 _TEACHER = "mobilenet_v2_1.0_224_quant"
 _VIEWS = 13  # of each training photo
 _DESCRIPTION = (
-    "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, large "
-    "and alone in the photo; it knows no other, and gives one of them for anything else, often with confidence."
+    "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, "
+    "large and alone in the photo; it knows no other, and gives one of them for anything else, often with "
+    "confidence."
 )
 
 

@@ -1,4 +1,4 @@
-"""The starter classifier on the test photos of Caltech-101, by a plain script: Pillow, ONNX Runtime, argmax."""
+"""The starter classifier on the test photos of Caltech-101, by a plain script of Pillow and ONNX Runtime."""
 
 from __future__ import annotations
 
