@@ -8,8 +8,10 @@ consistent, arXiv:2106.05237).
 
 from __future__ import annotations
 
+import copy
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +36,8 @@ _SIZES = ((0.6, 96), (1.0, 128))  # share of the epochs, pixels: small views fir
 _SERVED = 128  # pixels
 _TEMPERATURE = 2.0
 _TEACHER = "mobilenet_v2_1.0_224_quant"
-_VIEWS = 13  # of each training photo
+_VIEWS, _VIEWS_ON_OTHERS = 13, 7  # of each training photo
+_SECOND = 0.4  # length of the second training, by that of the first
 _DESCRIPTION = (
     "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, "
     "large and alone in the photo; it knows no other, and gives one of them for anything else, often with "
@@ -50,12 +53,17 @@ def main(argv: list[str] | None = None) -> None:
     seen, unseen = (write_data(photos, split, work / split) for split in ("validation", "test"))
     if arguments.only_data:
         return
-    teacher = arguments.teachers / _TEACHER / "model.onnx"
-    indices = photos.of("train", backgrounds=True)
-    taught = lessons.prepare(photos, indices, teacher, work / "lessons", num_views=_VIEWS, seed=0)
+    teacher, indices = arguments.teachers / _TEACHER / "model.onnx", photos.of("train", backgrounds=True)
+    alone = lessons.views_alone(photos, indices, _VIEWS, seed=0)
+    alone = lessons.taught(alone, photos, teacher, work / "lessons")
     folder = work / ("alone" if arguments.alone else "student")
-    network = train(photos, taught, folder, epochs=arguments.epochs, distilled=not arguments.alone)
-    plot(folder / LOG, folder / "curves.png", ("top1",))
+    first = Course(_SIZES, 2e-3, arguments.epochs, distilled=not arguments.alone)
+    network = train(photos, [alone], folder, first)
+    if not arguments.alone:
+        others = lessons.views_on_others(photos, indices, _VIEWS_ON_OTHERS, seed=1)
+        others = lessons.taught(others, photos, teacher, work / "lessons-on-others")
+        second = Course(((1.0, _SERVED),), 1e-3, math.ceil(_SECOND * arguments.epochs), distilled=True)
+        network = train(photos, [alone, others], work / "student-on-others", second, network)
     print(f"top-1 on the test photos: {accuracy(network, photos, photos.of('test'), _SERVED):.4f}")
     if arguments.alone:
         return
@@ -113,47 +121,62 @@ class Batch:
     logits: torch.Tensor
 
 
-def train(photos: Photos, taught: Lessons, folder: Path, *, epochs: int, distilled: bool) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a classifier is trained.
+
+    Attributes:
+        sizes: share of the epochs, and height and width of the pictures until then, pixels.
+        rate: highest learning rate.
+        epochs: passes over the photos.
+        distilled: whether to learn from the teacher, or from the labels alone.
+    """
+
+    sizes: tuple[tuple[float, int], ...]
+    rate: float
+    epochs: int
+    distilled: bool
+
+
+def train(
+    photos: Photos, taught: Sequence[Lessons], folder: Path, course: Course, start: nn.Module | None = None
+) -> nn.Module:
     """Gives a trained classifier.
 
     Args:
         photos: all of them.
-        taught: the lessons on the training photos.
-        folder: for checkpoint and log.
-        epochs: how many.
-        distilled: whether to learn from the teacher, or from the labels alone.
+        taught: lessons on the training photos, an equal part of each batch; the first of one photo a picture.
+        folder: for checkpoint, log and curves.
+        course: how it is trained.
+        start: the classifier to begin with; `None`: one that has learnt nothing.
     """
     torch.manual_seed(0)
-    deviation = torch.from_numpy(_deviation(taught.features))
-    probe = fit_probe(taught, photos.class_ids[taught.indices], deviation, len(photos.labels))
-    validation = photos.of("validation")
-    steps = len(taught.indices) // _BATCH
+    indices = taught[0].indices
+    deviation = torch.from_numpy(_deviation(taught[0].features))
+    probe = fit_probe(taught[0], photos.class_ids[indices], deviation, len(photos.labels))
+    validation, steps, share = photos.of("validation"), len(indices) // _BATCH, _BATCH // len(taught)
 
     def batches(epoch: int) -> Iterator[Batch]:
-        size = next(size for share, size in _SIZES if epoch < share * epochs)
+        size = next(size for part, size in course.sizes if epoch < part * course.epochs)
         rng = np.random.default_rng(epoch)
         generator = torch.Generator().manual_seed(epoch)
-        order = rng.permutation(len(taught.indices))[: steps * _BATCH]
-        for rows in order.reshape(steps, _BATCH):
-            columns = rng.integers(taught.boxes.shape[1], size=_BATCH)
-            indices = taught.indices[rows]
-            pixels = views.cut(photos, indices, taught.boxes[rows, columns], size)
-            features = torch.from_numpy(taught.features[rows, columns].astype(np.float32)) / deviation
+        orders = [rng.permutation(len(indices))[: steps * share].reshape(steps, share) for _ in taught]
+        for rows in zip(*orders, strict=True):
+            parts = [
+                _look(photos, lesson, part, rng, size) for lesson, part in zip(taught, rows, strict=True)
+            ]
+            pixels, class_ids, features = (torch.cat(each) for each in zip(*parts, strict=True))
+            features = features / deviation
             with torch.no_grad():
                 logits = probe(features)
-            yield Batch(
-                normalized(jitter(pixels, generator)),
-                torch.from_numpy(photos.class_ids[indices]),
-                features,
-                logits,
-            )
+            yield Batch(normalized(jitter(pixels, generator)), class_ids, features, logits)
 
     def losses(network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         features = network.features(batch.pixels)
         logits = network.classes(network.dropout(features))
         named = batch.class_ids >= 0
         hard = functional.cross_entropy(logits[named], batch.class_ids[named], label_smoothing=0.1)
-        if not distilled:
+        if not course.distilled:
             return {"labels": hard}
         soft = functional.kl_div(
             functional.log_softmax(logits / _TEMPERATURE, dim=1),
@@ -168,11 +191,26 @@ def train(photos: Photos, taught: Lessons, folder: Path, *, epochs: int, distill
         }
 
     def validate(network: nn.Module) -> dict[str, float]:
-        return {"top1": accuracy(network, photos, validation, _SIZES[-1][1])}
+        return {"top1": accuracy(network, photos, validation, _SERVED)}
 
-    schedule = Schedule(epochs, steps, rate=2e-3)
-    return fit(
-        Classifier(len(photos.labels)), schedule, folder, batches=batches, losses=losses, validate=validate
+    schedule = Schedule(course.epochs, steps, course.rate)
+    network = Classifier(len(photos.labels)) if start is None else copy.deepcopy(start)
+    network.requires_grad_(requires_grad=True)
+    network = fit(network, schedule, folder, batches=batches, losses=losses, validate=validate)
+    plot(folder / LOG, folder / "curves.png", ("top1",))
+    return network
+
+
+def _look(
+    photos: Photos, taught: Lessons, rows: NDArray[np.int64], rng: np.random.Generator, size: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A picture of each of these rows: pixels, class ids (-1 where there are two photos), features."""
+    columns = rng.integers(taught.boxes.shape[1], size=len(rows))
+    class_ids = photos.class_ids[taught.indices[rows]]
+    return (
+        taught.look(photos, rows, columns, size),
+        torch.from_numpy(np.where(taught.are_composed, -1, class_ids)),
+        torch.from_numpy(taught.features[rows, columns].astype(np.float32)),
     )
 
 

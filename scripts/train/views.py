@@ -44,6 +44,26 @@ def random_crops(
     return boxes.astype(np.float32)
 
 
+def widened(boxes: Boxes, places: NDArray[np.float32]) -> Boxes:
+    """Gives the boxes of whole pictures in which those boxes fill those places.
+
+    Args:
+        boxes: (n, 4) in pixels of photos.
+        places: (n, 4) xmin, ymin, xmax, ymax, 0..1 of the picture.
+    """
+    steps = (boxes[:, 2:] - boxes[:, :2]) / (places[:, 2:] - places[:, :2])
+    first = boxes[:, :2] - places[:, :2] * steps
+    return np.concatenate((first, first + steps), axis=1).astype(np.float32)
+
+
+def inside(places: NDArray[np.float32], size: int) -> torch.Tensor:
+    """(n, 1, size, size) bool: the pixels whose centre lies in a place, 0..1 of the picture."""
+    steps = (torch.arange(size) + 0.5) / size
+    left, top, right, bottom = (edge[:, None] for edge in torch.from_numpy(places).unbind(dim=1))
+    across, down = (steps >= left) & (steps < right), (steps >= top) & (steps < bottom)
+    return (down[:, :, None] & across[:, None, :])[:, None]
+
+
 def cut(photos: Photos, indices: NDArray[np.int64], boxes: Boxes, size: int) -> torch.Tensor:
     """Gives the views (n, 3, size, size) float32 0..255, bilinear; outside a photo its edge goes on.
 
