@@ -6,6 +6,7 @@ https://doi.org/10.22002/D1.20086, CC BY 4.0).
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from train.kept import digest, kept
+
 SIDE = 176  # pixels; longer photos are shrunk to it
 BACKGROUND = "BACKGROUND_Google"  # photos of no category
 WHERE = (
-    "Caltech-101 is at https://data.caltech.edu/records/mzrjq-6wc02 (CC BY 4.0). Name its folder, or a zip "
-    "of it: 101_ObjectCategories/ with a folder a category. With train.txt and test.txt beside it, of "
-    "`<category>/<file>` lines, these are the split; without, every third photo is a test photo."
+    "Caltech-101 is at https://data.caltech.edu/records/mzrjq-6wc02 (CC BY 4.0): unpack it, and the archive "
+    "101_ObjectCategories.tar.gz in it, and name the folder that holds 101_ObjectCategories/, or a zip of "
+    "that folder. With train.txt and test.txt beside it, of `<category>/<file>` lines, these are the split; "
+    "without them every third photo is a test photo."
 )
-_CATEGORIES = "101_ObjectCategories"
-_VALIDATION = 20  # every twentieth training photo is kept out of training, to choose and to stop by
+_CATEGORIES, _LISTS = "101_ObjectCategories", ("train.txt", "test.txt")
+_VALIDATION = 20  # every twentieth training photo is held out, to follow the training and to calibrate on
 
 
 class DataError(Exception):
@@ -58,6 +62,16 @@ class Photos:
         chosen = self.splits == split
         return np.flatnonzero(chosen if backgrounds else chosen & (self.class_ids >= 0))
 
+    @property
+    def key(self) -> str:
+        """Tells these photos and their split from others."""
+        return digest("\n".join(self.names), self.sizes, "\n".join(self.splits))
+
+    def photo(self, index: int) -> NDArray[np.uint8]:
+        """The pixels (height, width, 3) of a photo."""
+        height, width = self.sizes[index]
+        return self.pixels[index, :height, :width]
+
 
 def read(data: Path, work: Path) -> Photos:
     """Gives the photos of the data set, from `work` where an earlier run has decoded them.
@@ -90,50 +104,74 @@ def read(data: Path, work: Path) -> Photos:
     )
 
 
+def write_photos(photos: Photos, indices: NDArray[np.int64], folder: Path) -> list[Path]:
+    """Writes photos into an empty folder as PNG, as they were decoded, and gives their paths."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    paths = [folder / f"{photos.names[index].replace('/', '_')}.png" for index in indices]
+    for index, path in zip(indices, paths, strict=True):
+        Image.fromarray(photos.photo(index)).save(path)
+    return paths
+
+
 def _unpacked(data: Path, work: Path) -> Path:
     if not data.is_file():
         return data
-    folder = work / "photos"
-    if not (folder / _CATEGORIES).is_dir():
+    folder = work / f"photos-{digest(data)}"
+    if not folder.is_dir():
+        unfinished = folder.with_suffix(".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
         try:
             with zipfile.ZipFile(data) as archive:
-                archive.extractall(folder)
+                archive.extractall(unfinished)
         except zipfile.BadZipFile as error:
-            raise DataError(f"{data} is no zip file. {WHERE}") from error
+            raise DataError(f"{data} is no zip file, or a damaged one: {error}. {WHERE}") from error
+        unfinished.rename(folder)
     return folder
 
 
 def _split(data: Path, folder: Path) -> tuple[list[str], list[str]]:
-    if (data / "train.txt").is_file() and (data / "test.txt").is_file():
-        train, test = (
-            [line for line in (data / name).read_text(encoding="utf-8").splitlines() if Path(line).suffix]
-            for name in ("train.txt", "test.txt")
-        )
-        missing = [name for name in (*train, *test) if not (folder / name).is_file()]
-        if missing:
-            raise DataError(f"{folder} has no {missing[0]}, which {data}/train.txt or test.txt names.")
-        return train, test
-    names = sorted(f"{path.parent.name}/{path.name}" for path in folder.glob("*/*.*"))
+    """The photos to train on and to test on, `<category>/<file>`; lists may name them by another suffix."""
+    photos = sorted(path for path in folder.glob("*/*.*") if not path.name.startswith("."))
+    names = {f"{path.parent.name}/{path.stem}": f"{path.parent.name}/{path.name}" for path in photos}
     if not names:
         raise DataError(f"{folder} has no photos. {WHERE}")
-    return [name for index, name in enumerate(names) if index % 3], names[::3]
+    there = [name for name in _LISTS if (data / name).is_file()]
+    if not there:
+        return [name for index, name in enumerate(names.values()) if index % 3], [*names.values()][::3]
+    if len(there) < len(_LISTS):
+        raise DataError(f"{data} has {there[0]} alone: the split takes {' and '.join(_LISTS)}.")
+    train, test = (
+        [names.get(stem, "") or _missing(data, stem) for stem in _stems(data / name)] for name in _LISTS
+    )
+    return train, test
+
+
+def _stems(path: Path) -> list[str]:
+    lines = (Path(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
+    return [line.with_suffix("").as_posix() for line in lines if line.suffix]
+
+
+def _missing(data: Path, stem: str) -> str:
+    raise DataError(f"{data / _CATEGORIES} has no photo {stem}, which {' or '.join(_LISTS)} names.")
 
 
 def _decoded(folder: Path, names: Sequence[str], work: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    path, sizes_path = work / "pixels.npy", work / "sizes.npy"
-    if not sizes_path.exists():  # written last: where it is, the pixels are whole
-        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(names), SIDE, SIDE, 3))
+    files = "".join(f"{name} {(folder / name).stat().st_size}\n" for name in names)
+    made_of = {"photos": digest(files), "side": SIDE}
+
+    def decode(target: Path) -> None:
+        pixels = np.lib.format.open_memmap(target, "w+", np.uint8, (len(names), SIDE, SIDE, 3))
         sizes = np.zeros((len(names), 2), np.int64)
         for index, name in enumerate(tqdm(names, desc="decode", unit="photo")):
             photo = _open(folder / name)
             sizes[index] = photo.shape[:2]
             pixels[index, : photo.shape[0], : photo.shape[1]] = photo
         pixels.flush()
-        np.save(sizes_path, sizes)
-    pixels = np.load(path, mmap_mode="r")
-    if len(pixels) != len(names):
-        raise DataError(f"{work} was made of other photos: remove it, or name another folder with --work.")
-    return pixels, np.load(sizes_path)
+        np.save(work / "sizes.npy", sizes)
+
+    pixels = kept(work / "pixels.npy", made_of, decode)
+    return pixels, np.load(work / "sizes.npy")
 
 
 def _open(path: Path) -> NDArray[np.uint8]:

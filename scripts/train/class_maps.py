@@ -11,6 +11,7 @@ from tqdm import tqdm
 from train import teachers, views
 from train.caltech101 import Photos
 from train.categories import AS_SEEN, OBJECTS
+from train.kept import digest, kept
 
 BACKGROUND, PERSON = "background", "person"
 _SIZE = 513  # of the teacher's input
@@ -32,20 +33,17 @@ def read(photos: Photos, teacher: Path, labels: tuple[str, ...], work: Path) -> 
     Returns:
         (n, classes, 33, 33) uint8, 255 times the probability, memory-mapped.
     """
-    done = work / "class_maps.npy"
-    if not done.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        unfinished = done.with_suffix(".part")
+
+    def ask(target: Path) -> None:
         shape = (len(photos.names), len(labels), _CELLS, _CELLS)
-        maps = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        maps = np.lib.format.open_memmap(target, "w+", np.uint8, shape)
         tensor = teachers.find_tensor(teacher, "Resize", before=1)
         for start in tqdm(range(0, len(maps), _CHUNK), desc="class maps", unit_scale=_CHUNK, unit="photo"):
             indices = np.arange(start, min(start + _CHUNK, len(maps)))
             maps[indices] = np.rint(255 * _probabilities(photos, indices, teacher, tensor))
         maps.flush()
-        unfinished.replace(done)
-    kept: NDArray[np.uint8] = np.load(done, mmap_mode="r")
-    return kept
+
+    return kept(work / "class_maps.npy", {"photos": photos.key, "teacher": digest(teacher)}, ask)
 
 
 def rename(maps: NDArray[np.float32], category: str, labels: tuple[str, ...]) -> NDArray[np.float32]:
@@ -58,10 +56,10 @@ def rename(maps: NDArray[np.float32], category: str, labels: tuple[str, ...]) ->
         return maps
     name = OBJECTS.get(category, BACKGROUND)
     right = labels.index(name if name in labels else BACKGROUND)
-    kept = sorted({labels.index(BACKGROUND), labels.index(PERSON), right})
+    own = sorted({labels.index(BACKGROUND), labels.index(PERSON), right})
     renamed = np.zeros_like(maps)
-    renamed[kept] = maps[kept]
-    renamed[right] += maps.sum(axis=0) - maps[kept].sum(axis=0)
+    renamed[own] = maps[own]
+    renamed[right] += maps.sum(axis=0) - maps[own].sum(axis=0)
     return renamed
 
 

@@ -1,43 +1,25 @@
 """Trains `starter-classification`: `python -m train.classification DATA`, DATA being Caltech-101.
 
-The student learns the categories, and to see in each view of a photo what MobileNetV2 sees there: its
-features, and the categories that a linear layer on them gives (Hinton et al., Distilling the Knowledge in a
-Neural Network, arXiv:1503.02531; Beyer et al., Knowledge distillation: A good teacher is patient and
-consistent, arXiv:2106.05237).
+First on views of one photo, small and then large; then also on photos laid onto others.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from train import caltech101, lessons, views
+from train import caltech101, lessons
 from train.caltech101 import Photos
-from train.colors import jitter
-from train.command import Arguments, parse
-from train.curves import plot
-from train.lessons import Lessons
-from train.network import Backbone, Classifier
+from train.classifier import FIRST, SERVED, Course, accuracy, train
+from train.command import Arguments, guarded, parse
 from train.publish import Publication, publish
-from train.training import CHECKPOINT, LOG, Schedule, fit
 
-_BATCH = 64
 _SIZES = ((0.6, 96), (1.0, 128))  # share of the epochs, pixels: small views first
-_SERVED = 128  # pixels
-_TEMPERATURE = 2.0
 _TEACHER = "mobilenet_v2_1.0_224_quant"
 _VIEWS, _VIEWS_ON_OTHERS = 13, 7  # of each training photo
-_SECOND = 0.4  # length of the second training, by that of the first
+_SECOND = 0.25  # length of the second training, by that of the first
 _DESCRIPTION = (
     "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, "
     "large and alone in the photo; it knows no other, and gives one of them for anything else, often with "
@@ -45,31 +27,25 @@ _DESCRIPTION = (
 )
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Trains, and puts the model in place; with --no-teacher, only trains, for comparison."""
     arguments = parse("classification", argv, epochs=50, can_be_alone=True)
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Arguments) -> None:
     photos = caltech101.read(arguments.data, arguments.work)
     work = arguments.work / "classification"
     seen, unseen = (write_data(photos, split, work / split) for split in ("validation", "test"))
     if arguments.only_data:
         return
-    teacher, indices = arguments.teachers / _TEACHER / "model.onnx", photos.of("train", backgrounds=True)
-    alone = lessons.views_alone(photos, indices, _VIEWS, seed=0)
-    alone = lessons.taught(alone, photos, teacher, work / "lessons")
-    folder = work / ("alone" if arguments.alone else "student")
-    first = Course(_SIZES, 2e-3, arguments.epochs, distilled=not arguments.alone)
-    network = train(photos, [alone], folder, first)
-    if not arguments.alone:
-        others = lessons.views_on_others(photos, indices, _VIEWS_ON_OTHERS, seed=1)
-        others = lessons.taught(others, photos, teacher, work / "lessons-on-others")
-        second = Course(((1.0, _SERVED),), 1e-3, math.ceil(_SECOND * arguments.epochs), distilled=True)
-        network = train(photos, [alone, others], work / "student-on-others", second, network)
-    print(f"top-1 on the test photos: {accuracy(network, photos, photos.of('test'), _SERVED):.4f}")
+    network = _trained(arguments, photos, work)
+    print(f"top-1 on the test photos: {accuracy(network, photos, photos.of('test'), SERVED):.4f}")
     if arguments.alone:
         return
     plan = Publication(
         "classification",
-        _SERVED,
+        SERVED,
         photos.labels,
         _DESCRIPTION,
         f"{_TEACHER} (Apache-2.0)",
@@ -81,180 +57,31 @@ def main(argv: list[str] | None = None) -> None:
     publish(network, plan, work, arguments.models)
 
 
-def trained_backbone(arguments: Arguments, photos: Photos) -> Backbone | None:
-    """Gives the backbone of the classifier that is in the work folder, for the other tasks to begin with."""
-    checkpoint = arguments.work / "classification" / "student" / CHECKPOINT
-    if not checkpoint.exists():
-        print(f"There is no {checkpoint}: this training begins with random weights.")
-        return None
-    classifier = Classifier(len(photos.labels))
-    classifier.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
-    return classifier.backbone
+def _trained(arguments: Arguments, photos: Photos, work: Path) -> nn.Module:
+    teacher = arguments.teacher(_TEACHER) / "model.onnx"
+    indices = photos.of("train", backgrounds=True)
+    alone = lessons.views_alone(photos, indices, _VIEWS, seed=0)
+    alone = lessons.taught(alone, photos, teacher, work / "lessons")
+    first = Course(_SIZES, 2e-3, arguments.epochs, distilled=not arguments.alone)
+    network = train(photos, [alone], work / ("no-teacher" if arguments.alone else FIRST), first)
+    if arguments.alone:
+        return network
+    others = lessons.views_on_others(photos, indices, _VIEWS_ON_OTHERS, seed=1)
+    others = lessons.taught(others, photos, teacher, work / "lessons-on-others")
+    second = Course(((1.0, SERVED),), 1e-3, math.ceil(_SECOND * arguments.epochs), distilled=True)
+    return train(photos, [alone, others], work / "student-on-others", second, network)
 
 
 def write_data(photos: Photos, split: str, folder: Path) -> Path:
     """Gives a folder of a split's photos and a list of their classes, for `make evaluate`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for index in photos.of(split):
-        name = photos.names[index].replace("/", "_")
-        shutil.copyfile(photos.folder / photos.names[index], folder / name)
-        lines.append(f"{name} {photos.class_ids[index]}\n")
+    indices = photos.of(split)
+    paths = caltech101.write_photos(photos, indices, folder)
+    lines = [
+        f"{path.name} {class_id}\n" for path, class_id in zip(paths, photos.class_ids[indices], strict=True)
+    ]
     (folder / "labels.txt").write_text("".join(lines), encoding="utf-8")
     return folder
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Views with what is to be said of them.
-
-    Attributes:
-        pixels: (n, 3, s, s) float32 -1..1.
-        class_ids: (n,) int64; -1 for a background.
-        features: (n, d) float32 of the teacher, in its standard deviations.
-        logits: (n, classes) float32, of the linear layer on them.
-    """
-
-    pixels: torch.Tensor
-    class_ids: torch.Tensor
-    features: torch.Tensor
-    logits: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """How a classifier is trained.
-
-    Attributes:
-        sizes: share of the epochs, and height and width of the pictures until then, pixels.
-        rate: highest learning rate.
-        epochs: passes over the photos.
-        distilled: whether to learn from the teacher, or from the labels alone.
-    """
-
-    sizes: tuple[tuple[float, int], ...]
-    rate: float
-    epochs: int
-    distilled: bool
-
-
-def train(
-    photos: Photos, taught: Sequence[Lessons], folder: Path, course: Course, start: nn.Module | None = None
-) -> nn.Module:
-    """Gives a trained classifier.
-
-    Args:
-        photos: all of them.
-        taught: lessons on the training photos, an equal part of each batch; the first of one photo a picture.
-        folder: for checkpoint, log and curves.
-        course: how it is trained.
-        start: the classifier to begin with; `None`: one that has learnt nothing.
-    """
-    torch.manual_seed(0)
-    indices = taught[0].indices
-    deviation = torch.from_numpy(_deviation(taught[0].features))
-    probe = fit_probe(taught[0], photos.class_ids[indices], deviation, len(photos.labels))
-    validation, steps, share = photos.of("validation"), len(indices) // _BATCH, _BATCH // len(taught)
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        size = next(size for part, size in course.sizes if epoch < part * course.epochs)
-        rng = np.random.default_rng(epoch)
-        generator = torch.Generator().manual_seed(epoch)
-        orders = [rng.permutation(len(indices))[: steps * share].reshape(steps, share) for _ in taught]
-        for rows in zip(*orders, strict=True):
-            parts = [
-                _look(photos, lesson, part, rng, size) for lesson, part in zip(taught, rows, strict=True)
-            ]
-            pixels, class_ids, features = (torch.cat(each) for each in zip(*parts, strict=True))
-            features = features / deviation
-            with torch.no_grad():
-                logits = probe(features)
-            yield Batch(normalized(jitter(pixels, generator)), class_ids, features, logits)
-
-    def losses(network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        features = network.features(batch.pixels)
-        logits = network.classes(network.dropout(features))
-        named = batch.class_ids >= 0
-        hard = functional.cross_entropy(logits[named], batch.class_ids[named], label_smoothing=0.1)
-        if not course.distilled:
-            return {"labels": hard}
-        soft = functional.kl_div(
-            functional.log_softmax(logits / _TEMPERATURE, dim=1),
-            functional.log_softmax(batch.logits / _TEMPERATURE, dim=1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        return {
-            "labels": 0.3 * hard,
-            "teacher": _TEMPERATURE**2 * soft,
-            "features": 4 * functional.mse_loss(features / deviation, batch.features),
-        }
-
-    def validate(network: nn.Module) -> dict[str, float]:
-        return {"top1": accuracy(network, photos, validation, _SERVED)}
-
-    schedule = Schedule(course.epochs, steps, course.rate)
-    network = Classifier(len(photos.labels)) if start is None else copy.deepcopy(start)
-    network.requires_grad_(requires_grad=True)
-    network = fit(network, schedule, folder, batches=batches, losses=losses, validate=validate)
-    plot(folder / LOG, folder / "curves.png", ("top1",))
-    return network
-
-
-def _look(
-    photos: Photos, taught: Lessons, rows: NDArray[np.int64], rng: np.random.Generator, size: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A picture of each of these rows: pixels, class ids (-1 where there are two photos), features."""
-    columns = rng.integers(taught.boxes.shape[1], size=len(rows))
-    class_ids = photos.class_ids[taught.indices[rows]]
-    return (
-        taught.look(photos, rows, columns, size),
-        torch.from_numpy(np.where(taught.are_composed, -1, class_ids)),
-        torch.from_numpy(taught.features[rows, columns].astype(np.float32)),
-    )
-
-
-def fit_probe(
-    taught: Lessons, class_ids: NDArray[np.int64], deviation: torch.Tensor, classes: int
-) -> nn.Linear:
-    """Gives a linear layer from the teacher's features to the categories."""
-    named = np.flatnonzero(class_ids >= 0)
-    probe = nn.Linear(taught.features.shape[2], classes)
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.05)
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        order = rng.permutation(len(named) * taught.boxes.shape[1])
-        for part in np.array_split(order, len(order) // 256 + 1):
-            rows, columns = named[part // taught.boxes.shape[1]], part % taught.boxes.shape[1]
-            features = torch.from_numpy(taught.features[rows, columns].astype(np.float32)) / deviation
-            loss = functional.cross_entropy(probe(features), torch.from_numpy(class_ids[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return probe.requires_grad_(requires_grad=False)
-
-
-def accuracy(network: nn.Module, photos: Photos, indices: NDArray[np.int64], size: int) -> float:
-    """The share of photos whose best class is the right one, by their central squares."""
-    right = 0
-    for part in np.array_split(indices, len(indices) // 128 + 1):
-        pixels = views.cut(photos, part, views.central(photos.sizes[part]), size)
-        with torch.no_grad():
-            best = network(normalized(pixels)).argmax(dim=1).numpy()
-        right += int((best == photos.class_ids[part]).sum())
-    return right / len(indices)
-
-
-def normalized(pixels: torch.Tensor) -> torch.Tensor:
-    """0..255 -> -1..1, in the memory format that convolutions are fastest in."""
-    return (pixels / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def _deviation(features: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(d,): the standard deviation of each feature over the views; never 0."""
-    sample = features[:: max(1, len(features) // 500)].astype(np.float32)
-    return np.asarray(np.maximum(sample.std(axis=(0, 1)), 0.05))
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

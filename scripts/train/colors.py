@@ -1,4 +1,4 @@
-"""Random changes of colour, a photo of a batch each its own."""
+"""The numbers that pixels are for a network, and random changes of colour."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def jitter(batch: torch.Tensor, generator: torch.Generator, strength: float = 0.
     batch = grey + factors[2] * (batch - grey)
     mean = grey.mean(dim=(2, 3), keepdim=True)
     return ((mean + factors[1] * (batch - mean)) * factors[0]).clamp_(0, 255)
+
+
+def normalized(pixels: torch.Tensor) -> torch.Tensor:
+    """0..255 -> -1..1, in the memory format that convolutions are fastest in."""
+    return (pixels / 127.5 - 1).contiguous(memory_format=torch.channels_last)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.caltech101 import WHERE
+from train.caltech101 import WHERE, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,7 @@ class Arguments:
         teachers: the folder of the teachers.
         models: the folder that the model is put into.
         epochs: how long to train.
-        alone: whether to learn without a teacher.
+        alone: whether to learn from the labels alone.
         only_data: whether to train nothing, and only write the held-out photos for `make evaluate`.
     """
 
@@ -33,6 +34,33 @@ class Arguments:
     epochs: int
     alone: bool
     only_data: bool
+
+    def teacher(self, model_id: str) -> Path:
+        """The folder of a teacher.
+
+        Raises:
+            DataError: when it is not there.
+        """
+        folder = self.teachers / model_id
+        if not (folder / "model.onnx").is_file():
+            raise DataError(f"There is no {model_id} in {self.teachers}, which is to teach: run make models.")
+        return folder
+
+
+def guarded(run: Callable[[], None]) -> int:
+    """Gives the exit status of a training; 1 and one sentence where it fails for a reason that is known."""
+    try:
+        run()
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename} cannot be read or written: {error.strerror}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; run this again to go on.", file=sys.stderr)
+        return 130
+    return 0
 
 
 def parse(task: str, argv: Sequence[str] | None, *, epochs: int, can_be_alone: bool = False) -> Arguments:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from train import teachers, views
 from train.caltech101 import Photos
+from train.kept import digest, kept
 
 _SIZE = 224  # of the teacher's input
 _CHUNK = 256
@@ -101,13 +102,12 @@ def taught(lessons: Lessons, photos: Photos, teacher: Path, work: Path) -> Lesso
         teacher: a graph that takes (1, 224, 224, 3) uint8 and averages its features over the picture.
         work: a folder for these lessons alone.
     """
-    done = work / "features.npy"
-    if not done.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        unfinished = done.with_suffix(".part.npy")
-        np.save(unfinished, _ask(lessons, photos, teacher))
-        unfinished.replace(done)
-    return replace(lessons, features=np.load(done, mmap_mode="r"))
+    pictures = (lessons.indices, lessons.boxes, lessons.places, lessons.grounds, lessons.ground_boxes)
+    made_of = {"photos": photos.key, "pictures": digest(*pictures), "teacher": digest(teacher)}
+    features = kept(
+        work / "features.npy", made_of, lambda path: np.save(path, _ask(lessons, photos, teacher))
+    )
+    return replace(lessons, features=features)
 
 
 def _ask(lessons: Lessons, photos: Photos, teacher: Path) -> NDArray[np.float16]:

@@ -19,13 +19,14 @@ from torch.nn import functional
 
 from train import caltech101, class_maps, views
 from train.caltech101 import Photos
-from train.classification import normalized, trained_backbone
-from train.colors import jitter
-from train.command import parse
+from train.classifier import read_backbone
+from train.colors import jitter, normalized
+from train.command import Arguments, guarded, parse
 from train.curves import plot
 from train.network import Backbone, Segmenter
 from train.publish import Publication, publish
-from train.training import LOG, Schedule, fit
+from train.training import LOG, Schedule, fit, size_at
+from vision.card import read_card, read_labels
 
 _BATCH = 32
 _STEPS = 110  # an epoch
@@ -42,21 +43,24 @@ _DESCRIPTION = (
 )
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Trains, and puts the model in place."""
-    arguments = parse("segmentation", argv, epochs=24)
+    arguments = parse("segmentation", argv, epochs=22)
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Arguments) -> None:
     photos = caltech101.read(arguments.data, arguments.work)
     work = arguments.work / "segmentation"
-    teacher = arguments.teachers / _TEACHER
-    labels = tuple((teacher / "labels.txt").read_text(encoding="utf-8").splitlines())
+    teacher = arguments.teacher(_TEACHER)
+    labels = read_labels(read_card(teacher / "card.json"), teacher)
     maps = class_maps.read(photos, teacher / "model.onnx", labels, arguments.work)
     truth, folder = Truth(maps, labels), work / "student"
     seen, unseen = (write_data(photos, truth, split, work / split) for split in ("validation", "test"))
     if arguments.only_data:
         return
-    network = train(
-        photos, truth, folder, epochs=arguments.epochs, backbone=trained_backbone(arguments, photos)
-    )
+    backbone = read_backbone(arguments.work, len(photos.labels))
+    network = train(photos, truth, folder, epochs=arguments.epochs, backbone=backbone)
     plot(folder / LOG, folder / "curves.png", ("miou",))
     plan = Publication(
         "segmentation",
@@ -74,13 +78,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_data(photos: Photos, truth: Truth, split: str, folder: Path) -> Path:
     """Gives a folder of a split's photos and of masks of the teacher's classes, for `make evaluate`."""
-    for name in ("photos", "masks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for index in photos.of(split):
-        name = photos.names[index].replace("/", "_")
-        shutil.copyfile(photos.folder / photos.names[index], folder / "photos" / name)
-        mask = best_classes(photos, truth, int(index))
-        Image.fromarray(mask).save((folder / "masks" / name).with_suffix(".png"))
+    indices = photos.of(split)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "masks").mkdir(parents=True)
+    paths = caltech101.write_photos(photos, indices, folder / "photos")
+    for index, path in zip(indices, paths, strict=True):
+        Image.fromarray(best_classes(photos, truth, int(index))).save(folder / "masks" / path.name)
     return folder
 
 
@@ -131,7 +134,7 @@ def train(
     validation = photos.of("validation")
 
     def batches(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        size = next(size for share, size in _SIZES if epoch < share * epochs)
+        size = size_at(_SIZES, epoch, epochs)
         rng = np.random.default_rng(epoch)
         generator = torch.Generator().manual_seed(epoch)
         for _ in range(_STEPS):
@@ -231,4 +234,4 @@ def _main_class(photos: Photos, truth: Truth, index: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -51,6 +50,6 @@ def _session(model: Path, tensors: tuple[str, ...]) -> onnxruntime.InferenceSess
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        onnx.save(proto, file.name)
-        return onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

@@ -7,7 +7,7 @@ import csv
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from train.kept import digest
+
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 _WARMUP = 0.04  # share of the steps over which the rate rises
 _DECAY = 0.998  # of the averaged weights
+_SEED = 10_000  # far from the seeds that batches are drawn with, which are epochs
 Batch = TypeVar("Batch")
 
 
@@ -56,7 +59,9 @@ def fit(
     losses: Callable[[nn.Module, Batch], dict[str, torch.Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
 ) -> nn.Module:
-    """Trains a network, going on from the checkpoint in `folder` if there is one, and gives the averaged one.
+    """Trains a network, going on from its checkpoint in `folder` if there is one, and gives the averaged one.
+
+    A checkpoint of another schedule, or of a training that began with other weights, is passed over.
 
     Args:
         network: to be trained.
@@ -71,10 +76,13 @@ def fit(
     optimizer = torch.optim.AdamW(_groups(network, schedule.weight_decay), lr=schedule.rate)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
     average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    begun = _identity(network, schedule)
     parts = {"network": network, "average": average, "optimizer": optimizer, "rates": rates}
-    first = _resume(folder, parts)
+    first = _resume(folder, parts, begun)
     for epoch in range(first, schedule.epochs):
         started = time.monotonic()
+        # Dropout is the same whether or not the training was interrupted, and independent of `batches`.
+        torch.manual_seed(_SEED + epoch)
         network.train()
         sums: dict[str, float] = defaultdict(float)
         progress = tqdm(
@@ -98,7 +106,7 @@ def fit(
         }
         _write_row(folder / LOG, row)
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
-        _save(folder, parts, epoch + 1)
+        _save(folder, parts, epoch + 1, begun)
     return average
 
 
@@ -119,27 +127,44 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
     return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _resume(folder: Path, parts: dict[str, Any]) -> int:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        (folder / LOG).unlink(missing_ok=True)
+def _identity(network: nn.Module, schedule: Schedule) -> str:
+    """Tells a training from another: how it goes, and the weights that it begins with."""
+    return digest(repr(schedule), *(value.numpy() for value in network.state_dict().values()))
+
+
+def _resume(folder: Path, parts: dict[str, Any], begun: str) -> int:
+    """Loads the checkpoint of this training, and gives the epochs that are done."""
+    path, log = folder / CHECKPOINT, folder / LOG
+    saved = torch.load(path, weights_only=True) if path.exists() else {}
+    if saved.get("begun") != begun:
+        log.unlink(missing_ok=True)
         return 0
-    saved = torch.load(path, weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(saved[name])
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    log.unlink()
+    for row in rows[: saved["epoch"]]:  # an epoch is logged before it is saved
+        _write_row(log, row)
     return int(saved["epoch"])
 
 
-def _save(folder: Path, parts: dict[str, Any], epoch: int) -> None:
+def _save(folder: Path, parts: dict[str, Any], epoch: int, begun: str) -> None:
     new = folder / f"{CHECKPOINT}.new"
-    torch.save({"epoch": epoch, **{name: part.state_dict() for name, part in parts.items()}}, new)
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"epoch": epoch, "begun": begun, **states}, new)
     new.replace(folder / CHECKPOINT)
 
 
-def _write_row(path: Path, row: dict[str, float]) -> None:
+def _write_row(path: Path, row: Mapping[str, object]) -> None:
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, row.keys())
         if is_new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def size_at(sizes: Sequence[tuple[float, int]], epoch: int, epochs: int) -> int:
+    """The size of pictures in an epoch, of pairs: a share of the epochs, and the size until then."""
+    return next(size for share, size in sizes if epoch < share * epochs)

@@ -12,9 +12,9 @@ from train.caltech101 import Photos
 Boxes = NDArray[np.float32]  # (n, 4) xmin, ymin, xmax, ymax in pixels of the photo; xmin > xmax mirrors
 
 
-def central(sizes: NDArray[np.int64], fraction: float = 1.0) -> Boxes:
-    """The largest central squares of photos of those heights and widths, times a fraction."""
-    side = sizes.min(axis=1) * fraction
+def central(sizes: NDArray[np.int64]) -> Boxes:
+    """The largest central squares of photos of those heights and widths."""
+    side = sizes.min(axis=1)
     center = sizes[:, ::-1] / 2
     return np.concatenate((center - side[:, None] / 2, center + side[:, None] / 2), axis=1).astype(np.float32)
 

@@ -17,10 +17,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 from torch import nn
 
-from train import caltech101, class_maps, views
+from train import caltech101, class_maps, lessons, views
 from train.caltech101 import DataError, Photos
 from train.colors import jitter
 from train.curves import plot
+from train.kept import kept
 from train.teachers import ask, find_tensor
 from train.training import CHECKPOINT, LOG, Schedule, fit
 
@@ -80,7 +81,8 @@ def test_without_lists_every_third_photo_is_a_test_photo_and_backgrounds_are_of_
 def test_lists_are_the_split_and_lines_that_name_no_file_of_a_photo_are_passed_over(
     data: Path, tmp_path: Path
 ) -> None:
-    (data / "train.txt").write_text("cup/image_0.png\ncup/image_1.png\nBACKGROUND_Google/tmp\n")
+    # A list of the same photos may have been made when they were of another format.
+    (data / "train.txt").write_text("cup/image_0.jpg\ncup/image_1.png\nBACKGROUND_Google/tmp\n")
     (data / "test.txt").write_text("accordion/image_2.png\n")
 
     photos = caltech101.read(data, work(tmp_path))
@@ -103,9 +105,7 @@ def test_a_zip_file_of_the_data_set_is_as_good_as_its_folder(
     assert np.array_equal(again.pixels, photos.pixels)
 
 
-def test_larger_photos_are_shrunk_and_an_earlier_run_s_pixels_are_taken_for_the_same_photos_only(
-    data: Path, tmp_path: Path
-) -> None:
+def test_larger_photos_are_shrunk_and_other_photos_are_decoded_anew(data: Path, tmp_path: Path) -> None:
     large = data / "101_ObjectCategories" / "cup" / "image_0.png"
     Image.new("RGB", (704, 352), (10, 20, 30)).save(large)
 
@@ -113,8 +113,33 @@ def test_larger_photos_are_shrunk_and_an_earlier_run_s_pixels_are_taken_for_the_
 
     assert tuple(photos.sizes[photos.names.index("cup/image_0.png")]) == (88, 176)
     large.unlink()
-    with pytest.raises(DataError, match="was made of other photos"):
-        caltech101.read(data, work(tmp_path))
+    assert len(caltech101.read(data, work(tmp_path)).pixels) == 15
+
+
+def test_a_zip_file_that_is_cut_short_is_refused_each_time(data: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "data.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(data.rglob("*.png")):
+            file.write(path, path.relative_to(data))
+    whole = archive.read_bytes()
+    archive.write_bytes(whole.replace(b"\x89PNG", b"\x89PNX"))
+
+    for _ in range(2):
+        with pytest.raises(DataError, match="damaged"):
+            caltech101.read(archive, tmp_path / "zipped")
+
+
+def test_photos_are_written_as_they_were_decoded_into_a_folder_of_their_own(
+    photos: Photos, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.png").touch()
+
+    paths = caltech101.write_photos(photos, np.array([3, 5]), tmp_path / "out")
+
+    assert sorted((tmp_path / "out").iterdir()) == sorted(paths)
+    for index, path in zip((3, 5), paths, strict=True):
+        assert np.array_equal(np.asarray(Image.open(path)), photos.photo(index))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +148,7 @@ def test_larger_photos_are_shrunk_and_an_earlier_run_s_pixels_are_taken_for_the_
         (lambda data: (data / "101_ObjectCategories").rename(data / "photos"), "has no 101_ObjectCategories"),
         (
             lambda data: [(data / f"{name}.txt").write_text("cup/gone.png\n") for name in ("train", "test")],
-            "has no cup/gone.png",
+            "has no photo cup/gone",
         ),
     ],
 )
@@ -268,9 +293,8 @@ def test_the_rate_rises_and_then_falls_as_half_a_cosine() -> None:
     assert schedule.factor(1000) == pytest.approx(0)
 
 
-def line(folder: Path, *, epochs: int, stop_after: int | None = None) -> nn.Module:
+def line(folder: Path, *, epochs: int, stop_after: int | None = None, seed: int = 0) -> nn.Module:
     """Fits y = 3 x - 1 with a linear layer, and may be interrupted after an epoch."""
-    torch.manual_seed(0)
 
     def batches(epoch: int) -> Iterator[torch.Tensor]:
         if epoch == stop_after:
@@ -279,12 +303,14 @@ def line(folder: Path, *, epochs: int, stop_after: int | None = None) -> nn.Modu
         yield from torch.randn(50, 16, 1, generator=generator)
 
     def losses(network: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"error": (network(x) - (3 * x - 1)).square().mean()}
+        # Noise as dropout makes it: of torch's own generator.
+        return {"error": (network(x + 0.01 * torch.randn_like(x)) - (3 * x - 1)).square().mean()}
 
     def validate(network: nn.Module) -> dict[str, float]:
         return {"slope": float(network.weight)}
 
     schedule = Schedule(epochs, steps=50, rate=0.1, weight_decay=0)
+    torch.manual_seed(seed)
     return fit(nn.Linear(1, 1), schedule, folder, batches=batches, losses=losses, validate=validate)
 
 
@@ -306,6 +332,72 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
     assert torch.equal(resumed.weight, whole.weight)
     with (tmp_path / "parts" / LOG).open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("change", [{"epochs": 5}, {"epochs": 4, "seed": 1}])
+def test_a_checkpoint_of_another_training_is_passed_over(tmp_path: Path, change: dict[str, int]) -> None:
+    fresh = line(tmp_path / "fresh", **change)
+    line(tmp_path / "used", epochs=4)
+
+    again = line(tmp_path / "used", **change)
+
+    assert torch.equal(again.weight, fresh.weight)
+    with (tmp_path / "used" / LOG).open() as file:
+        assert len(list(csv.DictReader(file))) == change["epochs"]
+
+
+def test_an_epoch_that_was_logged_and_not_saved_is_logged_once(tmp_path: Path) -> None:
+    line(tmp_path, epochs=3)
+    log = (tmp_path / LOG).read_text()
+    (tmp_path / LOG).write_text(log + log.splitlines()[-1].replace("3,", "4,", 1) + "\n")
+
+    line(tmp_path, epochs=3)
+
+    assert (tmp_path / LOG).read_text().split() == log.split()
+
+
+def test_a_kept_array_is_made_again_when_what_it_is_made_of_has_changed(tmp_path: Path) -> None:
+    made = []
+
+    def ones(path: Path) -> None:
+        made.append(path)
+        np.save(path, np.ones(3))
+
+    for seed in (0, 0, 1):
+        assert np.array_equal(kept(tmp_path / "of" / "ones.npy", {"seed": seed}, ones), np.ones(3))
+
+    assert len(made) == 2
+    assert sorted(path.name for path in (tmp_path / "of").iterdir()) == ["ones.json", "ones.npy"]
+
+
+def test_a_view_laid_onto_another_fills_its_place_and_nothing_else(photos: Photos) -> None:
+    box, place = np.array([[4, 2, 28, 26]], np.float32), np.array([[0.25, 0.5, 0.75, 1.0]], np.float32)
+
+    whole = views.cut(photos, np.array([1]), views.widened(box, place), 64)
+    small = views.cut(photos, np.array([1]), box, 32)
+
+    assert torch.allclose(whole[:, :, 32:, 16:48], small, atol=0.01)
+    expected = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    expected[:, :, 32:, 16:48] = True
+    assert torch.equal(views.inside(place, 64), expected)
+
+
+def test_pictures_of_two_photos_show_both(photos: Photos) -> None:
+    indices = photos.of("train", backgrounds=True)
+    taught = lessons.views_on_others(photos, indices, 2, seed=0)
+    rows = np.arange(len(indices))
+
+    pictures = taught.look(photos, rows, rows % 2, 32)
+
+    assert taught.are_composed
+    for row, picture in enumerate(pictures):
+        where = views.inside(taught.places[[row], [row % 2]], 32)[0, 0]
+        ground = views.cut(
+            photos, taught.grounds[[row], [row % 2]], taught.ground_boxes[[row], [row % 2]], 32
+        )
+        assert 0.1 < where.float().mean() < 0.8
+        assert torch.equal(picture[:, ~where], ground[0][:, ~where])
+        assert not torch.equal(picture[:, where], ground[0][:, where])
 
 
 def test_the_curves_of_a_log_are_drawn(tmp_path: Path) -> None:
