@@ -45,8 +45,9 @@ quantize: .venv/.quantize  ## make a model smaller: MODEL=<id> PHOTOS=<folder to
 	@test -n "$(MODEL)" -a -n "$(PHOTOS)" || { echo "Name a model and photos: make quantize MODEL=<id> PHOTOS=<folder>" >&2; exit 1; }
 	@$(BIN)/python scripts/quantize.py "$(MODEL)" --calibrate "$(PHOTOS)" $(if $(DATA),--evaluate "$(DATA)") $(OPTIONS)
 
-starter: .venv/.local models  ## train the starter models anew, in an hour or two: DATA=<Caltech-101, folder or zip>
-	@test -n "$(DATA)" || { echo "Name the photos: make starter DATA=caltech101.zip (models/README.md, Starter models)" >&2; exit 1; }
+starter: .venv/.local  ## train the starter models anew, in about two hours: DATA=<Caltech-101, folder or zip>
+	@test -n "$(DATA)" || { echo "Name the photos: make starter DATA=path/to/caltech101 (models/README.md, Starter models)" >&2; exit 1; }
+	@$(BIN)/python scripts/fetch_models.py
 	@PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert train
 	@for task in classification segmentation detection; do \
 		PYTHONPATH=scripts:layers/core .venv-convert/bin/python -m train.$$task "$(DATA)" $(OPTIONS) || exit 1; \

