@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,20 +48,6 @@ class Truth:
         return np.array(
             [index for index in photos.of(split, backgrounds=True) if self.objects[index] is not None]
         )
-
-    def only(self, class_ids: Sequence[int]) -> Truth:
-        """The objects of these classes alone, in that order."""
-        chosen = list(class_ids)
-        ranks = np.full(len(self.labels), -1)
-        ranks[chosen] = np.arange(len(chosen))
-
-        def picked(objects: Objects | None) -> Objects | None:
-            if objects is None:
-                return None
-            ids = ranks[objects.class_ids]
-            return Objects(objects.boxes[ids >= 0], ids[ids >= 0])
-
-        return Truth(tuple(map(picked, self.objects)), tuple(self.labels[each] for each in chosen))
 
 
 def read(

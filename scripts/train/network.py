@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -168,15 +166,3 @@ class Detector(nn.Module):
         """`logits` with objectness and classes as probabilities: what the decoder `yolox` reads."""
         rows = self.logits(x)
         return torch.cat((rows[..., :4], rows[..., 4:].sigmoid()), dim=2)
-
-    def only(self, class_ids: Sequence[int]) -> Detector:
-        """A detector of these classes alone, in that order."""
-        chosen = list(class_ids)
-        detector = Detector(len(chosen), self.sides[0][0].out_channels)
-        state = self.state_dict()
-        for level in range(len(self.STRIDES)):
-            for name in (f"what.{level}.1.weight", f"what.{level}.1.bias"):
-                state[name] = state[name][chosen]
-        detector.load_state_dict(state)
-        detector.eval()
-        return detector

@@ -46,3 +46,10 @@ def test_every_file_and_folder_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
 
     assert [link for link in links if not Path(ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "models" / "README.md", *ROOT.glob("models/starter-*/card.json")]
+)
+def test_nothing_is_left_to_be_written(path: Path) -> None:
+    assert re.findall(r"TODO|STARTER-TABLE|ABLATION", path.read_text(encoding="utf-8")) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from train import classification
+from train import classification, classifier
 from train.network import EMBEDDING, Classifier
 from vision.models import Model, Models, load_runner
 from vision.params import Parameters
@@ -75,11 +74,11 @@ def folder(data: Path, teachers: Path, tmp_path_factory: pytest.TempPathFactory)
     (folder / "models").mkdir()
     places = {"--work": folder / "work", "--models": folder / "models", "--teachers": teachers}
     options = [str(part) for pair in places.items() for part in pair]
-    classification._BATCH, usual = 16, classification._BATCH
+    classifier._BATCH, usual = 16, classifier._BATCH
     try:
-        classification.main([str(data), *options, "--epochs", "8"])
+        assert classification.main([str(data), *options, "--epochs", "8"]) == 0
     finally:
-        classification._BATCH = usual
+        classifier._BATCH = usual
     return folder
 
 
@@ -135,10 +134,29 @@ def test_the_model_answers_as_the_network_that_was_trained(folder: Path, model: 
 
 
 @pytest.mark.slow
-def test_the_curves_are_drawn_and_an_interrupted_training_need_not_begin_anew(folder: Path) -> None:
-    student = folder / "work" / "classification" / "student"
-    assert Image.open(student / "curves.png").size[0] > 800
-    assert json.dumps(torch.load(student / "checkpoint.pt", weights_only=True)["epoch"]) == "8"
+def test_both_courses_leave_their_curves_and_a_checkpoint(folder: Path) -> None:
+    for course, epochs in (("student", 8), ("student-on-others", 2)):
+        place = folder / "work" / "classification" / course
+        assert Image.open(place / "curves.png").size[0] > 800
+        assert torch.load(place / "checkpoint.pt", weights_only=True)["epoch"] == epochs
+
+
+def test_a_teacher_that_is_not_there_is_asked_for_in_one_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = classification.main([str(data), "--work", str(tmp_path), "--teachers", str(tmp_path)])
+
+    assert status == 1
+    assert "There is no mobilenet_v2_1.0_224_quant" in capsys.readouterr().err
+
+
+def test_the_held_out_photos_can_be_written_alone(data: Path, tmp_path: Path) -> None:
+    status = classification.main([str(data), "--work", str(tmp_path), "--only-data"])
+
+    lines = (tmp_path / "classification" / "test" / "labels.txt").read_text().splitlines()
+    assert status == 0
+    assert len(lines) == 3 * PHOTOS / 3
+    assert not (tmp_path / "classification" / "lessons").exists()
 
 
 def test_data_that_is_not_there_is_refused_with_where_to_get_it(

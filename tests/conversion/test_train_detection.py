@@ -268,29 +268,11 @@ class TestDetector:
         assert (rows[..., 4:] <= 1).all()
         assert sum(weight.numel() for weight in network.parameters()) < 2_600_000
 
-    def test_it_says_the_same_of_the_classes_that_are_kept(self) -> None:
-        network = Detector(4, width=16).eval()
-        with torch.no_grad():
-            pixels = torch.rand(1, 3, 64, 64)
-            rows, fewer = network(pixels), network.only([0, 3])(pixels)
-        assert torch.equal(fewer, rows[..., [0, 1, 2, 3, 4, 5, 8]])
-
 
 def _shrunk(photos: Photos, index: int, size: int) -> NDArray[np.uint8]:
     pixels = np.zeros((size, size, 3), np.uint8)
     canvases.paste(pixels, photos.pixels[index, :120, :120], (0, 0, 120, 120), (0, 0, size, size))
     return pixels
-
-
-class TestTruth:
-    def test_objects_of_classes_that_are_not_kept_go_and_the_others_are_renumbered(self) -> None:
-        truth = boxes.Truth((objects((0, 0, 1, 1, 0), (0, 0, 2, 2, 2)), None), ("a", "b", "c")).only([1, 2])
-        assert truth.labels == ("b", "c")
-        first, second = truth.objects
-        assert first is not None
-        assert first.boxes.tolist() == [[0, 0, 2, 2]]
-        assert first.class_ids.tolist() == [1]
-        assert second is None
 
 
 class TestScores:
