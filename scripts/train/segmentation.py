@@ -37,9 +37,9 @@ _SERVED = 192  # pixels
 _TEACHER = "deeplabv3_mnv2_pascal_quant"
 _DESCRIPTION = (
     "Feature pyramid on a ResNet of 1.9 million weights, trained from scratch on DeepLabV3's maps of "
-    "Caltech-101: good for the aeroplanes, motorbikes, birds, cats, boats, cars and persons of such photos, "
-    "large in the picture; poor at crowds, rooms and streets, and at the classes of Pascal VOC that "
-    "Caltech-101 has no photos of."
+    "Caltech-101: good for motorbikes, persons, cars and aeroplanes that are large in the picture, fair for "
+    "dogs, boats, chairs, cats, potted plants and birds; poor at streets, rooms and crowds, and at Pascal "
+    "VOC's other ten classes, of which Caltech-101 has no photos."
 )
 
 
