@@ -1,6 +1,7 @@
 """Trains `starter-classification`: `python -m train.classification DATA`, DATA being Caltech-101.
 
-First on views of one photo, small and then large; then also on photos laid onto others.
+First on views of one photo, small and then large; then also on photos laid onto others; last, for a short
+while, at the size that it is served at.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from train.publish import Publication, publish
 _SIZES = ((0.6, 96), (1.0, 128))  # share of the epochs, pixels: small views first
 _TEACHER = "mobilenet_v2_1.0_224_quant"
 _VIEWS, _VIEWS_ON_OTHERS = 13, 7  # of each training photo
-_SECOND = 0.25  # length of the second training, by that of the first
+_SECOND, _THIRD = 0.25, 0.06  # length of the further trainings, by that of the first
 _DESCRIPTION = (
     "A small ResNet in 8 bits, trained from scratch on Caltech-101: good for its 101 kinds of objects, "
     "large and alone in the photo; it knows no other, and gives one of them for anything else, often with "
@@ -68,8 +69,10 @@ def _trained(arguments: Arguments, photos: Photos, work: Path) -> nn.Module:
         return network
     others = lessons.views_on_others(photos, indices, _VIEWS_ON_OTHERS, seed=1)
     others = lessons.taught(others, photos, teacher, work / "lessons-on-others")
-    second = Course(((1.0, SERVED),), 1e-3, math.ceil(_SECOND * arguments.epochs), distilled=True)
-    return train(photos, [alone, others], work / "student-on-others", second, network)
+    second = Course(((1.0, 128),), 1e-3, math.ceil(_SECOND * arguments.epochs), distilled=True)
+    network = train(photos, [alone, others], work / "student-on-others", second, network)
+    third = Course(((1.0, SERVED),), 3e-4, math.ceil(_THIRD * arguments.epochs), distilled=True)
+    return train(photos, [alone, others], work / "student-served", third, network)
 
 
 def write_data(photos: Photos, split: str, folder: Path) -> Path:

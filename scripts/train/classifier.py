@@ -27,7 +27,7 @@ from train.lessons import Lessons
 from train.network import Backbone, Classifier
 from train.training import CHECKPOINT, LOG, Schedule, fit, size_at
 
-SERVED = 128  # pixels
+SERVED = 160  # pixels
 FIRST = "student"  # the folder of the first training, whose backbone the other tasks begin with
 _BATCH = 64
 _TEMPERATURE = 2.0

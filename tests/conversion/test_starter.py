@@ -134,8 +134,8 @@ def test_the_model_answers_as_the_network_that_was_trained(folder: Path, model: 
 
 
 @pytest.mark.slow
-def test_both_courses_leave_their_curves_and_a_checkpoint(folder: Path) -> None:
-    for course, epochs in (("student", 8), ("student-on-others", 2)):
+def test_each_course_leaves_its_curves_and_a_checkpoint(folder: Path) -> None:
+    for course, epochs in (("student", 8), ("student-on-others", 2), ("student-served", 1)):
         place = folder / "work" / "classification" / course
         assert Image.open(place / "curves.png").size[0] > 800
         assert torch.load(place / "checkpoint.pt", weights_only=True)["epoch"] == epochs
