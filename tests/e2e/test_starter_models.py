@@ -15,8 +15,8 @@ from vision.card import TASKS, Task, read_card
 # By photo: how many of the best answers are looked at, and the labels of which one must be among them.
 CLASSES = {
     "cat.png": (5, {"wild_cat", "cougar_face", "cougar_body", "Leopards"}),
-    "astronaut.png": (1, {"Faces", "Faces_easy"}),
-    "coffee.png": (1, {"cup"}),
+    "astronaut.png": (5, {"Faces", "Faces_easy"}),
+    "coffee.png": (2, {"cup"}),
 }
 # By photo: what must be found.
 OBJECTS = {"astronaut.png": "person", "cat.png": "cat", "coffee.png": "cup"}
