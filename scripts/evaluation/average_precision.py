@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,12 @@ _Compared = tuple[_Rows, _Rows]
 
 def compare(answer: Answer, objects: tuple[TrueObject, ...]) -> _Compared:
     """The true objects and those found, as rows of COCO without the image's id."""
-    result = answer.result
-    assert isinstance(result, Detections)
+    assert isinstance(answer.result, Detections)
+    return rows(answer.result, objects)
+
+
+def rows(result: Detections, objects: Iterable[TrueObject]) -> _Compared:
+    """`compare` for what a detector found on one photo."""
     truth = [
         {
             "category_id": each.class_id,
@@ -59,9 +63,14 @@ def sum_up(compared: Iterable[_Compared], model: Model) -> Scores:
         DatasetError: when no object of a class of the model occurs.
     """
     pairs = list(compared)
-    truth, found = (_coco([pair[side] for pair in pairs], model) for side in (0, 1))
-    if not truth.anns:
+    if not any(truth for truth, _ in pairs):
         raise DatasetError(f"No object of a class of {model.card.id} occurs on the photos.")
+    return score(pairs, model.labels)
+
+
+def score(compared: Sequence[_Compared], labels: Sequence[str]) -> Scores:
+    """`sum_up` for photos of which one at least has an object."""
+    truth, found = (_coco([pair[side] for pair in compared], labels) for side in (0, 1))
     with _quiet():
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.evaluate()
@@ -71,15 +80,15 @@ def sum_up(compared: Iterable[_Compared], model: Model) -> Scores:
     # (IoU thresholds, recalls, classes, areas, numbers of boxes): all areas, a hundred boxes; -1: no objects.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     per_class = {
-        model.labels[class_id]: float(precision[:, :, place].mean())
+        labels[class_id]: float(precision[:, :, place].mean())
         for place, class_id in enumerate(evaluation.params.catIds)
         if (precision[:, :, place] >= 0).all()
     }
     return Scores(dict(zip(names, evaluation.stats[:3].tolist(), strict=True)), per_class)
 
 
-def _coco(rows_by_photo: list[_Rows], model: Model) -> Any:
-    rows = [
+def _coco(rows_by_photo: list[_Rows], labels: Sequence[str]) -> Any:
+    annotations = [
         {"image_id": image_id, **row}
         for image_id, photo_rows in enumerate(rows_by_photo)
         for row in photo_rows
@@ -87,9 +96,9 @@ def _coco(rows_by_photo: list[_Rows], model: Model) -> Any:
     coco = COCO()
     coco.dataset = {
         "images": [{"id": image_id} for image_id in range(len(rows_by_photo))],
-        "categories": [{"id": class_id, "name": label} for class_id, label in enumerate(model.labels)],
+        "categories": [{"id": class_id, "name": label} for class_id, label in enumerate(labels)],
         # pycocotools takes id 0 for "no match".
-        "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=1)],
+        "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
     }
     with _quiet():
         coco.createIndex()

@@ -131,7 +131,7 @@ def train(
         return assignment.losses(rows, batch.boxes, batch.class_ids, batch.pixels.shape[2])
 
     def validate(network: nn.Module) -> dict[str, float]:
-        return {"map50": float(np.nanmean(measure(network, photos, truth, validation, _SIZES[-1][1])))}
+        return {"map50": measure(network, photos, truth, validation, _SIZES[-1][1])}
 
     schedule = Schedule(epochs, _STEPS, rate=2e-3)
     trained = fit(network, schedule, folder, batches=batches, losses=losses, validate=validate)

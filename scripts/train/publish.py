@@ -64,58 +64,48 @@ def publish(network: nn.Module, plan: Publication, work: Path, models: Path) -> 
         work: where its weights and the float32 model are kept.
         models: the folder of models.
     """
-    weights, labels, bench = work / "weights.pt", work / "labels.txt", work / "models"
-    torch.save(network.state_dict(), weights)
-    labels.write_text("\n".join(plan.labels) + "\n", encoding="utf-8")
+    bench = work / "models"
     bench.mkdir(exist_ok=True)
-    float32 = f"{plan.id}-float32"
-    source = _SOURCE.format(task=plan.task, teachers=plan.teachers)
-    what = type(network)
-    settings = {
-        "--task": plan.task,
-        "--id": float32,
-        "--size": f"{plan.size}x{plan.size}",
-        "--weights": str(weights),
-    }
-    settings |= {"--argument": f"classes={len(plan.labels)}", "--labels": str(labels), "--models": str(bench)}
-    settings |= {"--preprocessing": "inception", "--licence": "Apache-2.0", "--description": plan.description}
-    pairs = [part for pair in settings.items() for part in pair]
-    card = ["--set", f"source={source}"]
-    _must(
-        command.main(
-            [
-                f"torch:{what.__module__}:{what.__name__}",
-                *pairs,
-                *card,
-                *plan.options,
-                "--normalize-in-graph",
-                "--force",
-            ]
-        )
-    )
-    places = ["--models", str(bench)]
+    float32 = _convert(network, plan, work, bench)
     shutil.rmtree(bench / plan.id, ignore_errors=True)
-    _must(
-        quantize.main(
-            [
-                float32,
-                "--calibrate",
-                str(plan.calibration),
-                "--evaluate",
-                str(plan.data),
-                "--id",
-                plan.id,
-                *places,
-            ]
-        )
-    )
-    _must(evaluate.main([plan.id, str(plan.data), "--name", plan.data_name, *places, "--per-class"]))
+    _quantize(float32, plan, bench)
+    named = [plan.id, str(plan.data), "--name", plan.data_name, "--models", str(bench)]
+    _must(evaluate.main([*named, "--per-class"]))
     with replacement(models / plan.id) as folder:
         shutil.copytree(bench / plan.id, folder, dirs_exist_ok=True)
         document = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         document |= {"description": plan.description, "fallback": True}
         write_card(folder / "card.json", document)
     return models / plan.id
+
+
+def _convert(network: nn.Module, plan: Publication, work: Path, models: Path) -> str:
+    """Writes the float32 model, as `make convert` does, and gives its id."""
+    weights, labels, model_id = work / "weights.pt", work / "labels.txt", f"{plan.id}-float32"
+    torch.save(network.state_dict(), weights)
+    labels.write_text("\n".join(plan.labels) + "\n", encoding="utf-8")
+    options = {
+        "--id": model_id,
+        "--task": plan.task,
+        "--weights": str(weights),
+        "--argument": f"classes={len(plan.labels)}",
+        "--labels": str(labels),
+        "--size": f"{plan.size}x{plan.size}",
+        "--preprocessing": "inception",
+        "--licence": "Apache-2.0",
+        "--set": f"source={_SOURCE.format(task=plan.task, teachers=plan.teachers)}",
+        "--models": str(models),
+    }
+    source = f"torch:{type(network).__module__}:{type(network).__name__}"
+    pairs = [part for pair in options.items() for part in pair]
+    _must(command.main([source, *pairs, *plan.options, "--normalize-in-graph", "--force"]))
+    return model_id
+
+
+def _quantize(model_id: str, plan: Publication, models: Path) -> None:
+    """Writes the model in 8 bits, as `make quantize` does."""
+    photos = ["--calibrate", str(plan.calibration), "--evaluate", str(plan.data)]
+    _must(quantize.main([model_id, *photos, "--id", plan.id, "--models", str(models)]))
 
 
 def _must(status: int) -> None:

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from evaluation.detection_data import read_objects
 from train import assignment, boxes, canvases, detection
 from train.caltech101 import SIDE, Photos
-from train.detection_scores import average_precisions, find
+from train.detection_scores import find
 from train.network import Detector
 from train.truth import LABELS, NOTHING, PERSON, Objects, Seen, judge, region
 from vision.models import Model
 from vision.nms import iou
-from vision.results import Detections
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -275,19 +274,7 @@ def _shrunk(photos: Photos, index: int, size: int) -> NDArray[np.uint8]:
     return pixels
 
 
-class TestScores:
-    def test_average_precision_is_the_area_under_the_best_precisions(self) -> None:
-        true = [objects((0, 0, 10, 10, 0)), objects((0, 0, 10, 10, 0), (20, 20, 30, 30, 1))]
-        found = [
-            Detections(*_arrays(((0, 0, 10, 10), 0.9, 0))),
-            Detections(
-                *_arrays(((50, 50, 60, 60), 0.8, 0), ((0, 0, 10, 9), 0.7, 0), ((0, 0, 10, 8), 0.6, 0))
-            ),
-        ]
-        # A hit, a miss, a hit, a second box of the same object: precision 1 up to recall 1/2, then 2/3.
-        assert average_precisions(found, true, 3)[:2] == pytest.approx((0.5 + 0.5 * 2 / 3, 0))
-        assert np.isnan(average_precisions(found, true, 3)[2])
-
+class TestHeldOutPhotos:
     def test_the_data_set_holds_the_same_boxes(self, tmp_path: Path) -> None:
         photos, known = painted_photos(tmp_path)
         truth = boxes.Truth((*known[:3], NOTHING), ("red", "green"))
@@ -301,13 +288,3 @@ class TestScores:
             assert [one.class_id for one in read] == each.class_ids.tolist()
             for one, (left, top, right, bottom) in zip(read, each.boxes.tolist(), strict=True):
                 assert one.box == pytest.approx((left, top, right - left, bottom - top), abs=0.01)
-
-
-def _arrays(
-    *rows: tuple[tuple[float, float, float, float], float, int],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    return (
-        np.array([row[0] for row in rows], np.float32),
-        np.array([row[1] for row in rows], np.float32),
-        np.array([row[2] for row in rows], np.int64),
-    )
