@@ -12,6 +12,7 @@ from train import teachers, views
 from train.caltech101 import Photos
 from train.categories import AS_SEEN, OBJECTS
 from train.kept import digest, kept
+from vision.card import read_card, read_labels
 
 BACKGROUND, PERSON = "background", "person"
 _SIZE = 513  # of the teacher's input
@@ -19,31 +20,32 @@ _CELLS = 33  # of its logits, which it then scales up
 _CHUNK = 32
 
 
-def read(photos: Photos, teacher: Path, labels: tuple[str, ...], work: Path) -> NDArray[np.uint8]:
-    """Gives the class maps of all photos, from `work` where an earlier run has made them.
+def read(photos: Photos, teacher: Path, work: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Gives the class maps of all photos, from `work` where an earlier run has made them, and the classes.
 
     A photo's map covers the square of its longer side, the photo in the top left corner.
 
     Args:
         photos: all of them.
-        teacher: a DeepLabV3 graph that takes (1, 513, 513, 3) uint8.
-        labels: its classes.
+        teacher: folder of a DeepLabV3 whose graph takes (1, 513, 513, 3) uint8.
         work: where the maps are kept.
 
     Returns:
-        (n, classes, 33, 33) uint8, 255 times the probability, memory-mapped.
+        (n, classes, 33, 33) uint8, 255 times the probability, memory-mapped; and the labels.
     """
+    graph, labels = teacher / "model.onnx", read_labels(read_card(teacher / "card.json"), teacher)
 
     def ask(target: Path) -> None:
         shape = (len(photos.names), len(labels), _CELLS, _CELLS)
         maps = np.lib.format.open_memmap(target, "w+", np.uint8, shape)
-        tensor = teachers.find_tensor(teacher, "Resize", before=1)
+        tensor = teachers.find_tensor(graph, "Resize", before=1)
         for start in tqdm(range(0, len(maps), _CHUNK), desc="class maps", unit_scale=_CHUNK, unit="photo"):
             indices = np.arange(start, min(start + _CHUNK, len(maps)))
-            maps[indices] = np.rint(255 * _probabilities(photos, indices, teacher, tensor))
+            maps[indices] = np.rint(255 * _probabilities(photos, indices, graph, tensor))
         maps.flush()
 
-    return kept(work / "class_maps.npy", {"photos": photos.key, "teacher": digest(teacher)}, ask)
+    maps = kept(work / "class_maps.npy", {"photos": photos.key, "teacher": digest(graph)}, ask)
+    return maps, labels
 
 
 def rename(maps: NDArray[np.float32], category: str, labels: tuple[str, ...]) -> NDArray[np.float32]:

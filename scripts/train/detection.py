@@ -28,7 +28,6 @@ from train.network import Backbone, Detector
 from train.publish import Publication, publish
 from train.training import LOG, Schedule, fit, size_at
 from train.truth import NOTHING, Objects
-from vision.card import read_card, read_labels
 
 _BATCH = 32
 _STEPS = 100  # an epoch
@@ -68,10 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: Arguments) -> None:
     photos = caltech101.read(arguments.data, arguments.work)
     work = arguments.work / "detection"
-    segmenter, detector = arguments.teacher(_MAPS), arguments.teacher(_BOXES)
-    map_labels = read_labels(read_card(segmenter / "card.json"), segmenter)
-    maps = class_maps.read(photos, segmenter / "model.onnx", map_labels, arguments.work)
-    truth = boxes.read(photos, detector, maps, map_labels, work)
+    maps, map_labels = class_maps.read(photos, arguments.teacher(_MAPS), arguments.work)
+    truth = boxes.read(photos, arguments.teacher(_BOXES), maps, map_labels, work)
     seen, unseen = (
         write_dataset(photos, truth, truth.of(photos, split), work / split)
         for split in ("validation", "test")

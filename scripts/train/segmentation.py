@@ -26,7 +26,6 @@ from train.curves import plot
 from train.network import Backbone, Segmenter
 from train.publish import Publication, publish
 from train.training import LOG, Schedule, fit, size_at
-from vision.card import read_card, read_labels
 
 _BATCH = 32
 _STEPS = 110  # an epoch
@@ -52,9 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: Arguments) -> None:
     photos = caltech101.read(arguments.data, arguments.work)
     work = arguments.work / "segmentation"
-    teacher = arguments.teacher(_TEACHER)
-    labels = read_labels(read_card(teacher / "card.json"), teacher)
-    maps = class_maps.read(photos, teacher / "model.onnx", labels, arguments.work)
+    maps, labels = class_maps.read(photos, arguments.teacher(_TEACHER), arguments.work)
     truth, folder = Truth(maps, labels), work / "student"
     seen, unseen = (write_data(photos, truth, split, work / split) for split in ("validation", "test"))
     if arguments.only_data:
