@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -296,7 +298,7 @@ def test_it_stops_at_once_and_leaves_nothing_behind(
 
 
 @pytest.mark.slow
-def test_uploads_survive_the_death_of_their_process(
+def test_when_a_process_is_killed_in_the_middle_of_uploads_none_is_lost_and_none_is_done_twice(
     start_service: Start, models_folder: Path, jpeg: bytes, tmp_path: Path
 ) -> None:
     # A short time limit, so that the claims of the process that died run out while the test waits.
@@ -305,17 +307,30 @@ def test_uploads_survive_the_death_of_their_process(
     template.write_text(
         text.replace("Timeout: 30", "Timeout: 2").replace("CodeUri: ", f"CodeUri: {REPOSITORY}/")
     )
-    service = start_service(models_folder, "--template", str(template))
-    keys = [f"uploads/detection/{number}.jpg" for number in range(12)]
+    service = start_service(models_folder, "--template", str(template), LOG="json")
+    keys = [f"uploads/classification/{number}.jpg" for number in range(24)]
+    uploads = threading.Thread(target=lambda: [put(service, key, jpeg) for key in keys])
 
-    for number, key in enumerate(keys):
-        put(service, key, jpeg)
-        if number == len(keys) // 2:
-            for pid in service.workers("detection"):
-                os.kill(pid, signal.SIGKILL)
+    def kill_one_that_works() -> bool:
+        for pid in service.workers("classification"):
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        return "ended with status -9" in service.log.read_text()  # which only an event in hand is told
+
+    uploads.start()
+    wait_for(lambda: any(row["status"] == "running" for key in keys for row in rows_of(service, key)))
+    wait_for(kill_one_that_works)
+    uploads.join()
 
     jobs = [ended_job(service, key, seconds=60) for key in keys]
+    wait_for(lambda: num_messages(service, "ClassificationQueue") == 0)
+    answered = re.findall(r'"message": ?"upload answered".*?"job": ?"(\w+)"', service.log.read_text())
+    results = service.clients.s3.list_objects_v2(Bucket=service.names["ResultsBucket"])["Contents"]
     assert {job["status"] for job in jobs} == {"succeeded"}
+    # A process may have been killed between the end of a job and its line in the log.
+    assert len(jobs) - 2 <= len(answered) == len(set(answered))
+    assert [len(rows_of(service, key)) for key in keys] == [1] * len(keys)
+    assert {each["Key"] for each in results} == {f"results/classification/{key}.json" for key in keys}
     assert num_messages(service, "DeadLetters") == 0
 
 
