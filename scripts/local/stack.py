@@ -94,14 +94,13 @@ class Stack:
 
 
 def deploy(template: Template, clients: Clients) -> Stack:
-    """Makes the resources of a template in moto and gives the stack."""
+    """Makes the resources of a template, with its parameters' values, in moto and gives the stack."""
     cloudformation = clients.cloudformation
     cloudformation.create_stack(
         StackName=STACK_NAME,
         TemplateBody=json.dumps(_for_moto(template)),
         Parameters=[
-            {"ParameterKey": name, "ParameterValue": str(parameter.get("Default", ""))}
-            for name, parameter in template.cloudformation.get("Parameters", {}).items()
+            {"ParameterKey": name, "ParameterValue": value} for name, value in template.parameters.items()
         ],
     )
     described = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]

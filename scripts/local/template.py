@@ -7,6 +7,7 @@ that `sam deploy` makes. Nothing is deployed and no account is needed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
+
+from local.parameters import parameter_values
 
 REGION = "us-east-1"
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
@@ -45,10 +48,12 @@ class Template:
     Attributes:
         cloudformation: what CloudFormation would get.
         code: folder of each function's code, by logical id.
+        parameters: value of every parameter, as text: the one given, else its default.
     """
 
     cloudformation: dict[str, Any]
     code: dict[str, Path]
+    parameters: dict[str, str]
 
     def resources(self, *types: str) -> dict[str, dict[str, Any]]:
         """Gives the resources of some types, such as `AWS::SQS::Queue`, by logical id."""
@@ -68,13 +73,21 @@ class Template:
         ]
 
 
-def read_template(path: Path = TEMPLATE) -> Template:
+def read_template(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Template:
     """Reads and translates a SAM template.
 
+    Args:
+        path: of the template.
+        parameters: values of parameters, as `sam deploy --parameter-overrides` takes them; the rest
+            have their defaults.
+
     Raises:
+        ValueError: a parameter that the template does not have, a value that it does not allow, or none
+            where there is no default.
         samtranslator.model.exceptions.InvalidDocumentException: not a valid SAM template.
     """
     sam = yaml_parse(path.read_text(encoding="utf-8"))
+    values = parameter_values(sam.get("Parameters", {}), parameters or {})
     code = {}
     for name, resource in sam["Resources"].items():
         properties = resource.get("Properties", {})
@@ -84,7 +97,7 @@ def read_template(path: Path = TEMPLATE) -> Template:
         if "ContentUri" in properties:
             properties["ContentUri"] = _PACKAGED
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
-    return Template(translator.translate(sam, parameter_values={}), code)
+    return Template(translator.translate(sam, parameter_values=dict(values)), code, values)
 
 
 def _method(method: str) -> str:

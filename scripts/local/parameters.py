@@ -1,0 +1,57 @@
+"""The values that a template's parameters have, checked as CloudFormation does before it makes anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def parameter_values(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> dict[str, str]:
+    """Gives the value of every parameter as text: the one given, else its default.
+
+    Args:
+        declared: the section `Parameters` of a template.
+        given: values by name.
+
+    Raises:
+        ValueError: one error that names every parameter at fault.
+    """
+    problems = [
+        f"there is no parameter {name}; there are {', '.join(sorted(declared))}"
+        for name in sorted(given.keys() - declared.keys())
+    ]
+    values = {}
+    for name, rules in declared.items():
+        if name not in given and "Default" not in rules:
+            problems.append(f"{name} has no default, so a value is needed")
+            continue
+        values[name] = str(given.get(name, rules.get("Default")))
+        problem = _problem(values[name], rules)
+        if problem:
+            problems.append(f"{name}={values[name]!r}: {problem}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
+
+
+def _problem(value: str, rules: Mapping[str, Any]) -> str:
+    allowed = [str(each) for each in rules.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    # CloudFormation matches the whole value.
+    if "AllowedPattern" in rules and not re.fullmatch(rules["AllowedPattern"], value):
+        return rules.get("ConstraintDescription") or f"must match {rules['AllowedPattern']}"
+    return _problem_of_number(value, rules) if rules["Type"] == "Number" else ""
+
+
+def _problem_of_number(value: str, rules: Mapping[str, Any]) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return "must be a number"
+    if number < float(rules.get("MinValue", number)):
+        return f"must be at least {rules['MinValue']}"
+    if number > float(rules.get("MaxValue", number)):
+        return f"must be at most {rules['MaxValue']}"
+    return ""
