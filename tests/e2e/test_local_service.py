@@ -309,7 +309,10 @@ def test_when_a_process_is_killed_in_the_middle_of_uploads_none_is_lost_and_none
     )
     service = start_service(models_folder, "--template", str(template), LOG="json")
     keys = [f"uploads/classification/{number}.jpg" for number in range(24)]
-    uploads = threading.Thread(target=lambda: [put(service, key, jpeg) for key in keys])
+
+    def upload() -> None:
+        for key in keys:
+            put(service, key, jpeg)
 
     def kill_one_that_works() -> bool:
         for pid in service.workers("classification"):
@@ -317,6 +320,7 @@ def test_when_a_process_is_killed_in_the_middle_of_uploads_none_is_lost_and_none
             time.sleep(0.2)
         return "ended with status -9" in service.log.read_text()  # which only an event in hand is told
 
+    uploads = threading.Thread(target=upload)
     uploads.start()
     wait_for(lambda: any(row["status"] == "running" for key in keys for row in rows_of(service, key)))
     wait_for(kill_one_that_works)
