@@ -4,9 +4,12 @@
 
 PYTHON ?= python3
 PORT ?= 3000
+# `make layers` builds for both processors unless one is named; a deployment is for one.
+LAYERS_FOR := $(or $(ARCHITECTURE),both)
 ARCHITECTURE ?= x86_64
 BIN := .venv/bin
 CODE := layers/core/vision functions scripts tests
+LAMBDA_PYTHON_VERSION = $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 help:  ## list the verbs
@@ -59,6 +62,14 @@ samples: .venv/.base  ## put four photos to try the service on into samples/
 bench: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## time the handler against the bare work; PHOTO=file.jpg times that photo
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
+layers: .venv/.local  ## build the Lambda layers into .layers/ and print their sizes; ARCHITECTURE=x86_64 or arm64 for one
+	@$(BIN)/python scripts/build_layers.py --architecture $(LAYERS_FOR)
+
+lock: .venv/.lock  ## pin the packages of the runtime layer anew, from layers/runtime/requirements.txt
+	@cd layers/runtime && UV_CUSTOM_COMPILE_COMMAND="make lock" ../../$(BIN)/uv pip compile --quiet --upgrade \
+		--generate-hashes --no-annotate --python-platform linux --python-version $(LAMBDA_PYTHON_VERSION) \
+		--output-file requirements.lock requirements.txt
+
 build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .aws-sam/
 	@$(BIN)/python scripts/fetch_models.py || { echo "To package what lies in models/ instead: $(SAM_BUILD)" >&2; exit 1; }
 	$(SAM_BUILD)
@@ -67,7 +78,7 @@ deploy: build  ## put the service into your AWS account; asks what it needs to k
 	.venv-sam/bin/sam deploy --guided
 
 clean:  ## remove the virtual environments, caches and builds; models and samples stay
-	rm -rf .venv .venv-convert .venv-sam .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-convert .venv-sam .aws-sam .layers .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
 .venv/.base: layers/runtime/requirements.txt
@@ -80,7 +91,7 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@echo $(CURDIR)/layers/core > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vision.pth"
 	@touch $@
 
-.venv/.local .venv/.evaluate .venv/.quantize .venv/.test: .venv/.%: .venv/.base pyproject.toml
+.venv/.local .venv/.evaluate .venv/.quantize .venv/.lock .venv/.test: .venv/.%: .venv/.base pyproject.toml
 	@echo "Installing the dependency group '$*' ..."
 	@$(BIN)/python -m pip install --quiet --group $*
 	@touch $@
@@ -93,4 +104,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench layers lock build deploy clean

@@ -13,6 +13,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 from tests.graphs import mean_graph, write_model
 
+from layer_build.build import python_version
 from local.template import TEMPLATE, Template, read_template
 from vision.service import open_models
 from vision.settings import Settings, read_settings
@@ -71,13 +72,10 @@ def test_every_function_has_a_folder_and_every_folder_a_function() -> None:
     assert all(properties["CodeUri"].startswith("functions/") for properties in FUNCTIONS.values())
 
 
-def test_the_python_version_is_stated_once_for_functions_and_once_for_wheels() -> None:
+def test_the_python_version_is_stated_once() -> None:
     runtimes = re.findall(r"python(\d+\.\d+)", TEMPLATE.read_text())
-    makefile = (REPOSITORY / "layers/runtime/Makefile").read_text()
-    wheels = re.findall(r"^PYTHON_VERSION\s*:?=\s*(\S+)", makefile, re.MULTILINE)
 
-    assert runtimes == wheels
-    assert len(runtimes) == 1
+    assert runtimes == [python_version()]
 
 
 def test_every_layer_has_a_rule_that_builds_it() -> None:
@@ -163,8 +161,10 @@ def test_a_model_layer_holds_the_default_model_of_its_task(tmp_path: Path, task:
         "best-other": {"task": "pose", "default": True},
     }.items():
         (source / name).mkdir(parents=True)
-        (source / name / "card.json").write_text(json.dumps(card))
-        (source / name / "model.onnx").write_bytes(b"graph")
+        files = {"file": "model.onnx", "labels": "labels.txt"}
+        (source / name / "card.json").write_text(json.dumps({**card, **files}))
+        for file in files.values():
+            (source / name / file).write_bytes(b"graph")
 
     built = _build_models(source, artifacts, task)
 

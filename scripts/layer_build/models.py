@@ -1,0 +1,74 @@
+"""A folder of models -> what a task's layer holds: the default model, without what serving does not read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def default_model(models: Path, task: str) -> Path:
+    """Gives the folder of a task's default model.
+
+    The rule is that of Models.choose in layers/core/vision/models.py, which an older Python cannot import.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    own = {folder: card for folder, card in _cards(models).items() if card.get("task") == task}
+    if not own:
+        raise ValueError(f"No model for {task} in {models}: run 'make models' first")
+    return max(
+        own, key=lambda folder: (own[folder].get("default", False), not own[folder].get("fallback", False))
+    )
+
+
+def default_models(models: Path) -> list[Path]:
+    """Gives the folders of the default models of every task that has one."""
+    tasks = {str(card.get("task")) for card in _cards(models).values()}
+    return [default_model(models, task) for task in sorted(tasks)]
+
+
+def served_files(folder: Path) -> list[Path]:
+    """Gives the files of a model that serving reads: the card and those it names.
+
+    Raises:
+        ValueError: when the card does not name them.
+    """
+    card = _card(folder)
+    weights = card.get("external_data")
+    try:
+        names = ["card.json", card["labels"], card["file"], *([weights["file"]] if weights else [])]
+    except KeyError as error:
+        raise ValueError(f"{folder.name}/card.json: the field {error} is missing") from error
+    return [folder / name for name in names]
+
+
+def copy_model(folder: Path, target: Path) -> None:
+    """Copies what serving reads of a model into a folder of models.
+
+    Raises:
+        ValueError: when a file that the card names is missing.
+    """
+    place = target / folder.name
+    place.mkdir(parents=True)
+    for path in served_files(folder):
+        if not path.is_file():
+            raise ValueError(f"{path}: is missing; fetch the model anew with 'make models'")
+        shutil.copyfile(path, place / path.name)
+
+
+def size_of_model(folder: Path) -> int:
+    """Bytes of the files that serving reads."""
+    return sum(path.stat().st_size for path in served_files(folder) if path.is_file())
+
+
+def _cards(models: Path) -> dict[Path, dict[str, Any]]:
+    return {path.parent: _card(path.parent) for path in sorted(models.glob("*/card.json"))}
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """A card as it stands; the service checks it."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    return card
