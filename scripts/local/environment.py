@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from local.stack import Function
-from local.template import REGION
+from local.template import ACCOUNT, REGION
 
-ACCOUNT = "123456789012"  # moto's
 MAX_PAYLOAD_BYTES = 6_291_556  # what Lambda takes and gives in a synchronous invocation
 # Lambda allows 10 s, but it has no cold disk cache and no other work to do.
 MAX_START_S = 60

@@ -16,8 +16,8 @@ from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from local.environment import ACCOUNT, HandlerFailed
-from local.template import Route
+from local.environment import HandlerFailed
+from local.template import ACCOUNT, Route
 
 DEFAULT_ROUTE = "$default"
 _API_ID = "local"

@@ -35,6 +35,42 @@ def parameter_values(declared: Mapping[str, Mapping[str, Any]], given: Mapping[s
     return values
 
 
+def check_rules(rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) -> None:
+    """Checks combinations of values: the section `Rules` of a template.
+
+    Raises:
+        ValueError: one error with the description of every assertion that does not hold.
+    """
+    problems = [
+        assertion["AssertDescription"]
+        for rule in rules.values()
+        if _holds(rule.get("RuleCondition", True), values)
+        for assertion in rule["Assertions"]
+        if not _holds(assertion["Assert"], values)
+    ]
+    if problems:
+        raise ValueError(" ".join(problems))
+
+
+def _holds(condition: Any, values: Mapping[str, str]) -> bool:
+    match condition:
+        case bool():
+            return condition
+        case {"Fn::Equals": [left, right]}:
+            return _text(left, values) == _text(right, values)
+        case {"Fn::Not": [only]}:
+            return not _holds(only, values)
+        case {"Fn::And": list(parts)}:
+            return all(_holds(part, values) for part in parts)
+        case {"Fn::Or": list(parts)}:
+            return any(_holds(part, values) for part in parts)
+    raise NotImplementedError(f"a condition of a rule that is not known here: {condition}")
+
+
+def _text(operand: Any, values: Mapping[str, str]) -> str:
+    return values[operand["Ref"]] if isinstance(operand, dict) else str(operand)
+
+
 def _problem(value: str, rules: Mapping[str, Any]) -> str:
     allowed = [str(each) for each in rules.get("AllowedValues", ())]
     if allowed and value not in allowed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.clients import Clients
 from local.completion import complete
+from local.resolution import OUTPUT, for_moto, function_of
 from local.template import Route, Template
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 STACK_NAME = "vision"
 _IN_MOTO = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table")
-_WIRED_BY_HAND = (
-    "AWS::SQS::QueuePolicy",
-    "AWS::Lambda::Function",
-    "AWS::Lambda::EventSourceMapping",
-)
-_RESOLVED = "Resolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +79,7 @@ class Stack:
         triggers: queues and their functions.
         names: physical name of each bucket, queue (its address) and table, by logical id.
         outputs: the template's outputs that name one of these.
+        resolved: properties of every resource whose condition holds, by logical id.
     """
 
     functions: Mapping[str, Function]
@@ -91,6 +87,7 @@ class Stack:
     triggers: tuple[Trigger, ...]
     names: Mapping[str, str]
     outputs: Mapping[str, str]
+    resolved: Mapping[str, Mapping[str, Any]]
 
 
 def deploy(template: Template, clients: Clients) -> Stack:
@@ -98,14 +95,14 @@ def deploy(template: Template, clients: Clients) -> Stack:
     cloudformation = clients.cloudformation
     cloudformation.create_stack(
         StackName=STACK_NAME,
-        TemplateBody=json.dumps(_for_moto(template)),
+        TemplateBody=json.dumps(for_moto(template, template.resources(*_IN_MOTO).keys())),
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value} for name, value in template.parameters.items()
         ],
     )
     described = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    resolved: dict[str, dict[str, Any]] = json.loads(outputs.pop(_RESOLVED))
+    resolved = {name: each for name, each in json.loads(outputs.pop(OUTPUT)).items() if each is not None}
     listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     names = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in listed}
     complete(template, resolved, names, clients)
@@ -115,42 +112,15 @@ def deploy(template: Template, clients: Clients) -> Stack:
         triggers=tuple(_triggers(template, resolved, clients.sqs, names)),
         names=names,
         outputs=outputs,
+        resolved=resolved,
     )
-
-
-def _for_moto(template: Template) -> dict[str, Any]:
-    """The part of the template that moto can make, with one more output: the rest, resolved."""
-    made = template.resources(*_IN_MOTO)
-    rest = template.resources(*_IN_MOTO, *_WIRED_BY_HAND)
-    resolved = {name: _to_resolve(resource) for name, resource in rest.items()}
-    given = template.cloudformation.get("Outputs", {})
-    outputs = {name: output for name, output in given.items() if output["Value"].get("Ref") in made}
-    return {
-        **template.cloudformation,
-        "Resources": made,
-        "Outputs": {**outputs, _RESOLVED: {"Value": {"Fn::ToJsonString": resolved}}},
-    }
-
-
-def _to_resolve(resource: dict[str, Any]) -> dict[str, Any]:
-    properties = dict(resource["Properties"])
-    if resource["Type"] == "AWS::Lambda::Function":
-        needed = (
-            "Environment",
-            "MemorySize",
-            "Timeout",
-        )  # the rest names layers and roles, which moto has not
-        properties = {name: properties[name] for name in needed if name in properties}
-    if resource["Type"] == "AWS::Lambda::EventSourceMapping":
-        properties["FunctionName"] = properties["FunctionName"]["Ref"]
-    if "Condition" in resource:
-        return {"Fn::If": [resource["Condition"], properties, {"Ref": "AWS::NoValue"}]}
-    return properties
 
 
 def _functions(template: Template, resolved: Mapping[str, Any]) -> dict[str, Function]:
     functions = {}
     for name, resource in template.resources("AWS::Lambda::Function").items():
+        if name not in resolved:  # its condition does not hold
+            continue
         properties = resource["Properties"]
         variables = properties.get("Environment", {}).get("Variables", {})
         functions[name] = Function(
@@ -181,13 +151,13 @@ def _triggers(
     }
     triggers = []
     for mapping in template.resources("AWS::Lambda::EventSourceMapping"):
-        if mapping not in resolved:  # its condition does not hold
+        source = resolved.get(mapping, {})  # none where its condition does not hold
+        if source.get("EventSourceArn") not in urls:
             continue
-        source = resolved[mapping]
         queue = urls[source["EventSourceArn"]]
         triggers.append(
             Trigger(
-                function=source["FunctionName"],
+                function=function_of(source["FunctionName"]),
                 queue_url=names[queue],
                 queue_arn=source["EventSourceArn"],
                 batch_size=source.get("BatchSize", 10),

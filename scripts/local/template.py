@@ -6,6 +6,7 @@ that `sam deploy` makes. Nothing is deployed and no account is needed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.parameters import parameter_values
+from local.parameters import check_rules, parameter_values
 
 REGION = "us-east-1"
+ACCOUNT = "123456789012"  # moto's
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 # The translator wants the code packaged already; where it lies does not matter to anything read here.
 _PACKAGED = "s3://packaged/code.zip"
-_INTEGRATION = "x-amazon-apigateway-integration"
+_INTEGRATION = re.compile(r"integrations/\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,27 @@ class Template:
 
     def routes(self) -> list[Route]:
         """Gives the routes of the HTTP API."""
-        return [
-            Route(
-                _method(method), path.removeprefix("/") if path == "/$default" else path, _function(operation)
-            )
-            for api in self.resources("AWS::ApiGatewayV2::Api").values()
-            for path, operations in api["Properties"]["Body"]["paths"].items()
-            for method, operation in operations.items()
-            if _INTEGRATION in operation
-        ]
+        integrations = self.resources("AWS::ApiGatewayV2::Integration")
+        routes = []
+        for name, route in self.resources("AWS::ApiGatewayV2::Route").items():
+            target = _INTEGRATION.fullmatch(route["Properties"]["Target"]["Fn::Sub"])
+            if not target or target[1] not in integrations:
+                raise ValueError(f"{name}: a route without an integration")
+            method, _, path = route["Properties"]["RouteKey"].rpartition(" ")
+            function = self.function_in(integrations[target[1]]["Properties"]["IntegrationUri"])
+            routes.append(Route(method or "ANY", path, function))
+        return routes
+
+    def function_in(self, value: Any) -> str:
+        """Gives the logical id of the function that a value names, directly or through its alias.
+
+        Raises:
+            ValueError: it names none.
+        """
+        for found in re.findall(r'"(\w+)"', json.dumps(value)):
+            if found in self.resources("AWS::Lambda::Function"):
+                return str(found)
+        raise ValueError(f"no function of the template: {value}")
 
 
 def read_template(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Template:
@@ -82,12 +96,13 @@ def read_template(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = 
             have their defaults.
 
     Raises:
-        ValueError: a parameter that the template does not have, a value that it does not allow, or none
-            where there is no default.
+        ValueError: a parameter that the template does not have, a value or a combination of values that it
+            does not allow, or no value where there is no default.
         samtranslator.model.exceptions.InvalidDocumentException: not a valid SAM template.
     """
     sam = yaml_parse(path.read_text(encoding="utf-8"))
     values = parameter_values(sam.get("Parameters", {}), parameters or {})
+    check_rules(sam.get("Rules", {}), values)
     code = {}
     for name, resource in sam["Resources"].items():
         properties = resource.get("Properties", {})
@@ -98,15 +113,3 @@ def read_template(path: Path = TEMPLATE, parameters: Mapping[str, str] | None = 
             properties["ContentUri"] = _PACKAGED
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
     return Template(translator.translate(sam, parameter_values=dict(values)), code, values)
-
-
-def _method(method: str) -> str:
-    return "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-
-
-def _function(operation: dict[str, Any]) -> str:
-    uri = operation[_INTEGRATION]["uri"]["Fn::Sub"]
-    found = re.search(r"\$\{(\w+)\.Arn\}", uri)
-    if not found:
-        raise ValueError(f"a route that calls no function of the template: {uri}")
-    return found[1]

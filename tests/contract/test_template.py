@@ -123,8 +123,9 @@ def test_models_in_a_bucket_are_read_by_every_function_that_lists_or_runs_them(t
     }
     allowed = {
         name
-        for name in functions
-        if only_with_bucket in roles[f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+        for name, each in functions.items()
+        if only_with_bucket
+        in roles[each["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]["ManagedPolicyArns"]
     }
 
     assert readers == allowed == functions.keys() - {"JobsFunction"}
@@ -132,7 +133,7 @@ def test_models_in_a_bucket_are_read_by_every_function_that_lists_or_runs_them(t
 
 def test_no_more_of_the_models_bucket_is_read_than_the_prefix(template: Template) -> None:
     policy = template.resources("AWS::IAM::ManagedPolicy")["ModelsPolicy"]
-    read, listed = policy["Properties"]["PolicyDocument"]["Statement"]
+    read, listed, _with_key = policy["Properties"]["PolicyDocument"]["Statement"]
 
     assert policy["Condition"] == "HasModelsBucket"
     assert (read["Action"], listed["Action"]) == ("s3:GetObject", "s3:ListBucket")
@@ -145,10 +146,14 @@ def test_no_more_of_the_models_bucket_is_read_than_the_prefix(template: Template
 def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Template, bucket: str) -> None:
     policies = template.resources("AWS::S3::BucketPolicy").values()
     (policy,) = [p["Properties"] for p in policies if p["Properties"]["Bucket"] == {"Ref": bucket}]
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    statements = policy["PolicyDocument"]["Statement"]
 
-    assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:*", "*")
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    for statement in statements:
+        assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:*", "*")
+    assert [statement["Condition"] for statement in statements] == [
+        {"Bool": {"aws:SecureTransport": "false"}},
+        {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
+    ]
     assert template.resources("AWS::S3::Bucket")[bucket]["DeletionPolicy"] == "Retain"
 
 

@@ -215,11 +215,11 @@ def test_an_event_delivered_three_times_makes_one_result(service: LocalService, 
     news = {"bucket": {"name": bucket}, "object": {"key": key, "size": len(jpeg), "eTag": etag}}
     event = {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": news}]}
 
-    (queue,) = queues(service, "ClassificationQueue")
+    (queue,) = queues(service, "vision-classification-")
     time.sleep(1.1)  # Last-Modified has no fractions
     for _ in range(2):
         service.clients.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
-    wait_for(lambda: num_messages(service, "ClassificationQueue") == 0)
+    wait_for(lambda: num_messages(service, "vision-classification-") == 0)
 
     again = service.clients.s3.head_object(Bucket=location["bucket"], Key=location["key"])
     assert ended_job(service, key) == first
@@ -236,7 +236,7 @@ def test_a_text_named_jpg_fails_with_its_problem_and_is_not_tried_again(service:
     assert job["status"] == "failed"
     assert job["problem"]["status"] in (400, 415)
     assert job["problem"]["detail"]
-    wait_for(lambda: num_messages(service, "SegmentationQueue") == 0)
+    wait_for(lambda: num_messages(service, "vision-segmentation-") == 0)
     assert num_messages(service, "DeadLetters") == 0
     assert service.log.read_text().count("notes.jpg") == 1
 
@@ -327,7 +327,7 @@ def test_when_a_process_is_killed_in_the_middle_of_uploads_none_is_lost_and_none
     uploads.join()
 
     jobs = [ended_job(service, key, seconds=60) for key in keys]
-    wait_for(lambda: num_messages(service, "ClassificationQueue") == 0)
+    wait_for(lambda: num_messages(service, "vision-classification-") == 0)
     answered = re.findall(r'"message": ?"upload answered".*?"job": ?"(\w+)"', service.log.read_text())
     results = service.clients.s3.list_objects_v2(Bucket=service.names["ResultsBucket"])["Contents"]
     assert {job["status"] for job in jobs} == {"succeeded"}

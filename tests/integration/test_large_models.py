@@ -27,9 +27,10 @@ from tests.fakes import http_event
 from tests.graphs import external_graph, mean_graph, vgg16_graph, write_model
 
 from local.clients import Clients
-from local.environment import ACCOUNT, Environment
+from local.environment import Environment
 from local.service import function_variables
 from local.stack import Stack
+from local.template import ACCOUNT
 from vision.download import NUM_THREADS, PART_BYTES
 
 SHELF = "shelf"

@@ -108,8 +108,9 @@ def test_only_the_input_bucket_of_this_account_may_send_to_a_queue(
     trigger = trigger_of(stack, task)
 
     attributes = clients.sqs.get_queue_attributes(QueueUrl=trigger.queue_url, AttributeNames=["Policy"])
-    (statement,) = json.loads(attributes["Attributes"]["Policy"])["Statement"]
+    statement, tls_only = json.loads(attributes["Attributes"]["Policy"])["Statement"]
 
+    assert (tls_only["Effect"], tls_only["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
     assert statement["Action"] == "sqs:SendMessage"
     assert statement["Resource"] == trigger.queue_arn

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.parameters import parameter_values
+from local.parameters import check_rules, parameter_values
 from local.template import read_template
 
 DECLARED: dict[str, dict[str, Any]] = {
@@ -61,3 +61,45 @@ def test_the_template_is_read_with_the_values_given() -> None:
 def test_a_name_that_the_template_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no parameter Arch;"):
         read_template(parameters={"Arch": "arm64"})
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"SnapStart": "true", "EphemeralStorageMb": "1024"}, "no more than 512 MB of /tmp"),
+        ({"SnapStart": "true", "DetectionProvisionedConcurrency": "1"}, "exclude each other"),
+        ({"SubnetIds": "subnet-0a"}, "needs both SubnetIds and SecurityGroupIds"),
+        ({"SecurityGroupIds": "sg-0a"}, "needs both SubnetIds and SecurityGroupIds"),
+        ({"Deployment": "Canary10Percent5Minutes", "Alarms": "false"}, "so it needs Alarms=true"),
+        (
+            {"AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:ops", "AlarmEmail": "a@example.org"},
+            "AlarmTopicArn or to AlarmEmail",
+        ),
+    ],
+)
+def test_a_combination_that_cannot_work_is_refused_by_the_template(
+    given: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        read_template(parameters=given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"SnapStart": "true"},
+        {"EphemeralStorageMb": "1024", "DetectionProvisionedConcurrency": "1"},
+        {"SubnetIds": "subnet-0a,subnet-0b", "SecurityGroupIds": "sg-0a"},
+        {"Deployment": "Canary10Percent5Minutes"},
+        {"Alarms": "false"},
+    ],
+)
+def test_a_combination_that_works_is_not_refused(given: dict[str, str]) -> None:
+    assert given.items() <= read_template(parameters=given).parameters.items()
+
+
+def test_a_rule_in_words_that_are_not_known_is_not_passed_over() -> None:
+    rules = {"Any": {"Assertions": [{"Assert": {"Fn::Contains": [["a"], "a"]}, "AssertDescription": ""}]}}
+
+    with pytest.raises(NotImplementedError, match="Fn::Contains"):
+        check_rules(rules, {})
