@@ -16,9 +16,9 @@ help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 # Models are fetched where a mirror is named; else what lies in models/ will do, and no address is asked.
-run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http://127.0.0.1:3000 (PORT= changes it)
+run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http://127.0.0.1:3000 (PORT= changes it); PARAMETERS="Auth=API_KEY" asks for keys
 	@$(BIN)/python scripts/samples.py || true
-	@PORT=$(PORT) $(BIN)/python scripts/serve.py
+	@PORT=$(PORT) $(BIN)/python scripts/serve.py $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
 	@$(BIN)/python scripts/fetch_models.py || echo "The tests that need the pretrained models will be skipped."

@@ -8,6 +8,7 @@ Environment:
     LOG: `json` writes everything the functions log.
     RETRY_S: seconds after which a failed message is tried again; 5 unless given. On AWS it is what is left of
         the queue's visibility timeout, up to three minutes.
+    VISION_API_KEY: the key that is asked for, where keys are; one is made and printed unless it is given.
     VISION_*: the settings of the service, such as VISION_MODELS; see layers/core/vision/settings.py.
 """
 
@@ -35,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         default=REPOSITORY / "template.yaml",
         help="a SAM template (default: template.yaml)",
     )
+    parser.add_argument(
+        "--parameter-overrides",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of the template, as for `sam deploy`; Auth is NONE on loopback unless given",
+    )
     arguments = parser.parse_args(argv)
     # Until it serves; SIGINT too, because a shell starts background jobs with it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,14 +63,24 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Cannot listen on {host}:{port}: {error}. Another port: PORT=3001 make run", file=sys.stderr)
         return 1
     try:
-        _run(arguments.template.resolve(), listener)
+        _run(arguments.template.resolve(), listener, _parameters(arguments.parameter_overrides, host))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         # Before it served: processes that were started end by themselves when this one does.
         return 130
     return 0
 
 
-def _run(template: Path, listener: socket.socket) -> None:
+def _parameters(overrides: list[str], host: str) -> dict[str, str]:
+    """Gives the parameters of the template; without Auth, only this machine is let in without a key."""
+    is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+    given = dict(override.partition("=")[::2] for override in overrides)
+    return {"Auth": "NONE" if is_loopback else "API_KEY", **given}
+
+
+def _run(template: Path, listener: socket.socket, parameters: dict[str, str]) -> None:
     print("Starting ...", flush=True)
     user_environment = dict(os.environ)
     _forget_aws()
@@ -70,19 +88,25 @@ def _run(template: Path, listener: socket.socket) -> None:
     from local.log import Log  # noqa: PLC0415
     from local.models import describe_models  # noqa: PLC0415
     from local.service import Service  # noqa: PLC0415
+    from vision.errors import VisionError  # noqa: PLC0415
 
     print(f"\n{describe_models(user_environment)}\n", flush=True)
     log = Log(as_json=user_environment.get("LOG") == "json")
-    service = Service(
-        template,
-        listener,
-        log=log,
-        retry_s=int(user_environment.get("RETRY_S", "5")),
-        user_environment=user_environment,
-    )
+    try:
+        service = Service(
+            template,
+            listener,
+            log=log,
+            retry_s=int(user_environment.get("RETRY_S", "5")),
+            user_environment=user_environment,
+            parameters=parameters,
+        )
+    except VisionError as error:
+        raise ValueError(error.detail) from error
     failures = service.start()
     stopped = _stop_on_signals()
-    print(_welcome(listener, service.clients.endpoint, service.stack.outputs.get("InputBucket")), flush=True)
+    bucket = service.stack.outputs.get("InputBucket")
+    print(_welcome(listener, service.clients.endpoint, bucket, service.api_key), flush=True)
     for name, reason in failures.items():
         log.note(f"{name} does not start: {reason}")
     stopped.wait()
@@ -90,18 +114,20 @@ def _run(template: Path, listener: socket.socket) -> None:
     service.stop()
 
 
-def _welcome(listener: socket.socket, s3: str, bucket: str | None) -> str:
+def _welcome(listener: socket.socket, s3: str, bucket: str | None, api_key: str) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     photo = "samples/cat.png" if (REPOSITORY / "samples" / "cat.png").is_file() else "photo.png"
     job = json.dumps({"task": "detection", "filename": "photo.png", "content_type": "image/png"})
+    header = f"-H 'x-api-key: {api_key}' " if api_key else ""
+    asked = f"Key      {api_key}, in the header x-api-key\n" if api_key else ""
     return f"""\
 The service is at {url}   Ctrl-C stops it; nothing is kept.
 S3       {s3}, uploads to {bucket}/uploads/<task>/
-
-Try      curl -s --data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
+{asked}
+Try      curl -s {header}--data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
 Upload   curl -s -T {photo} '{s3}/{bucket}/uploads/detection/photo.png'
-   or    curl -s -H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
+   or    curl -s {header}-H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
          and post the photo to the address, with the fields, that this answers.
 """
 

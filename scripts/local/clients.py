@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 
@@ -25,6 +26,7 @@ class Clients:
     sqs: SQSClient
     dynamodb: DynamoDBClient
     cloudformation: CloudFormationClient
+    secretsmanager: SecretsManagerClient
 
 
 def connect(endpoint: str) -> Clients:
@@ -36,4 +38,5 @@ def connect(endpoint: str) -> Clients:
         session.client("sqs", endpoint_url=endpoint),
         session.client("dynamodb", endpoint_url=endpoint),
         session.client("cloudformation", endpoint_url=endpoint),
+        session.client("secretsmanager", endpoint_url=endpoint),
     )

@@ -16,6 +16,7 @@ from local.template import Template
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 
@@ -37,6 +38,9 @@ def complete(
         _complete_bucket(clients.s3, names[name], resolved[name])
     for name in template.resources("AWS::DynamoDB::Table").keys() & resolved:
         _complete_table(clients.dynamodb, names[name], resolved[name])
+    for name in template.resources("AWS::SecretsManager::Secret").keys() & resolved:
+        # By this name it is found under the ARN that stands in for its own.
+        _make_secret(clients.secretsmanager, f"{name}-000000", resolved[name]["GenerateSecretString"])
 
 
 def _put_queue_policy(sqs: SQSClient, properties: Mapping[str, Any]) -> None:
@@ -75,3 +79,11 @@ def _complete_table(dynamodb: DynamoDBClient, table: str, properties: Mapping[st
         dynamodb.update_time_to_live(
             TableName=table, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
         )
+
+
+def _make_secret(secretsmanager: SecretsManagerClient, name: str, generated: Mapping[str, Any]) -> None:
+    password = secretsmanager.get_random_password(
+        PasswordLength=generated["PasswordLength"], ExcludePunctuation=generated["ExcludePunctuation"]
+    )["RandomPassword"]
+    document = {**json.loads(generated["SecretStringTemplate"]), generated["GenerateStringKey"]: password}
+    secretsmanager.create_secret(Name=name, SecretString=json.dumps(document))

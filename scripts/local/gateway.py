@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from local.authorization import Authorizer, Refused
 from local.environment import InvocationError
 from local.http_events import HttpReply, Match, Router, to_event, to_reply
 from local.log import Log
@@ -38,12 +39,20 @@ class Gateway:
         router: of the template's routes.
         invoke: calls a function by its logical id with an event.
         log: gets a line a request.
+        authorizers: by method and path of their routes.
     """
 
-    def __init__(self, router: Router, invoke: Invoke, log: Log) -> None:
+    def __init__(
+        self,
+        router: Router,
+        invoke: Invoke,
+        log: Log,
+        authorizers: Mapping[tuple[str, str], Authorizer] | None = None,
+    ) -> None:
         self._router = router
         self._invoke = invoke
         self._log = log
+        self._authorizers = authorizers or {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
@@ -61,9 +70,14 @@ class Gateway:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if length > MAX_BODY_BYTES:
             return _problem(413, request_id, f"{length:,} bytes; the limit is {MAX_BODY_BYTES:,}. {_ADVICE}")
-        event = to_event(environ, environ["wsgi.input"].read(), match, request_id)
+        body = environ["wsgi.input"].read()
+        event = to_event(environ, body, match, request_id)
         try:
+            if authorizer := self._authorizers.get((match.route.method, match.route.path)):
+                event["requestContext"]["authorizer"] = authorizer(event, body)
             return to_reply(self._invoke(match.route.function, event))
+        except Refused as refused:
+            return refused.reply
         except InvocationError as failure:
             self._log.note(f"  {match.route.function}: {failure}")
             return _problem(failure.status, request_id)

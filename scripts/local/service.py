@@ -14,6 +14,7 @@ from typing import Any
 from moto.server import ThreadedMotoServer
 from waitress.server import create_server
 
+from local.authorization import authorizers, first_key
 from local.clients import Clients, connect
 from local.environment import Environment
 from local.gateway import Gateway
@@ -29,6 +30,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _HTTP_THREADS = 64
 # A function claims an upload for a little longer than it may run; see vision/jobs.py.
 _CLAIM_MARGIN_S = 6
+# The first is the template's parameter, for the authorizer must know it too; the second is for callers.
+_NOT_CHOSEN = ("VISION_AUTH", "VISION_API_KEY")
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 
 
@@ -41,10 +44,12 @@ class Service:
         log: what is written to.
         retry_s: seconds after which a failed message comes back.
         user_environment: variables of the person who started it; `VISION_*` reach the functions.
+        parameters: of the template, where they are not to have their defaults.
 
     Attributes:
         stack: the deployed template.
         clients: of moto's server.
+        api_key: a key that is let in; empty where no keys are asked for.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Service:
         log: Log,
         retry_s: int,
         user_environment: Mapping[str, str],
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         self._log = log
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's log of every request
@@ -62,7 +68,8 @@ class Service:
         self._moto.start()
         host, port = self._moto.get_host_and_port()
         self.clients: Clients = connect(f"http://{host}:{port}")
-        self.stack: Stack = deploy(read_template(template), self.clients)
+        self.stack: Stack = deploy(read_template(template, parameters), self.clients)
+        self.api_key = first_key(self.stack, self.clients, user_environment.get("VISION_API_KEY", ""))
         self._pools = {
             name: Pool(self._starter(function, user_environment), os.cpu_count() or 1)
             for name, function in self.stack.functions.items()
@@ -78,7 +85,7 @@ class Service:
             )
             for trigger in self.stack.triggers
         ]
-        gateway = Gateway(Router(self.stack.routes), self._invoke, log)
+        gateway = Gateway(Router(self.stack.routes), self._invoke, log, authorizers(self.stack, self._invoke))
         self._http = create_server(
             gateway,
             sockets=[listener],
@@ -121,7 +128,11 @@ def function_variables(
     function: Function, user_environment: Mapping[str, str], endpoint: str
 ) -> dict[str, str]:
     """Gives the environment of a function: the template's, Lambda's own, and what leads to moto."""
-    chosen = {name: text for name, text in user_environment.items() if name.startswith("VISION_")}
+    chosen = {
+        name: text
+        for name, text in user_environment.items()
+        if name.startswith("VISION_") and name not in _NOT_CHOSEN
+    }
     return {
         **{name: user_environment[name] for name in _PASSED_ON if name in user_environment},
         "VISION_MODELS": str(REPOSITORY / "models"),

@@ -16,7 +16,8 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
-    *("events", "body", "aws", "weights", "sources", "download", "cache", "s3_models"),
+    *("events", "secret", "keys", "authorizer", "access"),
+    *("body", "aws", "weights", "sources", "download", "cache", "s3_models"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
     *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "edge", "portal", "service", "cli"),
@@ -24,17 +25,17 @@ ORDER = (
 # Who may import a package.
 IMPORTERS = {
     "boto3": {"aws"},
-    "botocore": {"aws"},
+    "botocore": {"aws", "secret"},
     "onnxruntime": {"runner"},
     "PIL": {"upright", "image", "draw"},
     "pydantic": set[str](),
     "moto": set[str](),
 }
 # Who may read the environment: `settings` makes sense of it, the others hand it on.
-ENVIRONMENT_READERS = {"settings", "service", "telemetry", "cli"}
+ENVIRONMENT_READERS = {"settings", "service", "telemetry", "cli", "authorizer"}
 EVENT_KEYS = {
     *("requestContext", "rawPath", "httpMethod", "queryStringParameters", "multiValueQueryStringParameters"),
-    *("routeKey", "pathParameters"),
+    *("routeKey", "pathParameters", "authorizer", "claims", "userArn"),
     *("Records", "eventSource", "eventName", "detail-type", "versionId", "version-id", "eTag"),
 }
 
@@ -131,7 +132,7 @@ def test_a_function_only_builds_its_service(handler: str) -> None:
     imports = list(_imports(HANDLERS[handler]))
 
     assert imports
-    assert all(name.startswith("vision.service.") for name in imports)
+    assert all(name.startswith(("vision.service.", "vision.authorizer.")) for name in imports)
 
 
 @pytest.mark.parametrize("module", MODULES)

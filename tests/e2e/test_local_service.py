@@ -134,7 +134,6 @@ def test_an_unknown_path_is_a_404_problem(service: LocalService, path: str) -> N
         ("GET", "/v1/jobs", "POST"),
         ("POST", "/health", "GET"),
         ("PUT", "/v1/models", "GET"),
-        ("OPTIONS", "/v1/segment", "POST"),
     ],
 )
 def test_a_wrong_method_is_a_405_problem_that_says_which_are_right(

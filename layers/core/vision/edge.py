@@ -13,11 +13,13 @@ from typing import Any
 import pybase64
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from vision.access import require_caller
 from vision.errors import BadRequest, MethodNotAllowed, NotFound, VisionError
 from vision.events import PlainCall, QueueBatch, UploadNotice, read_event, read_message
 from vision.request import HttpCall, Reply, Upload
 from vision.response import problem_reply
-from vision.telemetry import Stopwatch, count_failure, logger
+from vision.settings import Auth
+from vision.telemetry import Stopwatch, count_failure, logger, name_caller
 
 Route = Callable[[HttpCall, Stopwatch], Reply]
 OnUpload = Callable[[Upload, LambdaContext], None]
@@ -31,6 +33,7 @@ class Edge:
         routes: by method and path; `{id}` in a path stands for any one part.
         on_upload: for functions that handle uploads; raises what should be retried.
         on_plain: for functions that take a plain invocation; gives the answer.
+        auth: how callers over HTTP are known. Who may invoke the function otherwise is IAM's to say.
     """
 
     def __init__(
@@ -39,10 +42,12 @@ class Edge:
         *,
         on_upload: OnUpload | None = None,
         on_plain: OnPlain | None = None,
+        auth: Auth = "NONE",
     ) -> None:
         self._routes = routes
         self._on_upload = on_upload
         self._on_plain = on_plain
+        self._auth = auth
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> Any:
         """Handles one event of any kind.
@@ -64,7 +69,11 @@ class Edge:
     def _answer(self, call: HttpCall) -> Reply:
         watch = Stopwatch()
         try:
-            reply = self._route(call)(call, watch)
+            if call.identity.caller:
+                name_caller(call.identity.caller, call.identity.client)
+            route = self._route(call)
+            require_caller(call, self._auth)
+            reply = route(call, watch)
         except VisionError as error:
             reply = _failed(call, error)
         except Exception:
@@ -98,6 +107,9 @@ class Edge:
         if wanted in by_method:
             return by_method[wanted]
         allowed = tuple(sorted(by_method))
+        if call.method == "OPTIONS":
+            # What a browser asks before it sends a key to another site; API Gateway adds the CORS headers.
+            return lambda _call, _watch: Reply(204, "", headers={"Allow": ", ".join(allowed)})
         raise MethodNotAllowed(
             f"{call.path:.100} takes {', '.join(allowed)}, not {call.method:.20}", allowed=allowed
         )

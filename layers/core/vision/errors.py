@@ -7,11 +7,13 @@ the failure is recorded and not retried. From 500 on, the fault may pass: the ev
     ├── BadRequest                  400
     │   ├── InvalidParameter        400  (names the parameter)
     │   └── InvalidImage            400
+    ├── Unauthorized                401  (no credentials, or wrong ones)
     ├── Forbidden                   403
     ├── NotFound                    404
     ├── MethodNotAllowed            405  (names what is allowed)
     ├── TooLarge                    413
     ├── UnsupportedFormat           415
+    ├── TooManyRequests             429  (names the seconds to wait)
     ├── InvalidModel                500  (a card, label file or graph that cannot be served)
     ├── InvalidSettings             500  (the environment)
     └── Unavailable                 503  (a throttle, a timeout, an outage: worth a retry)
@@ -19,6 +21,7 @@ the failure is recorded and not retried. From 500 on, the fault may pass: the ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -38,6 +41,11 @@ class VisionError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.parameter = parameter
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer says in headers beside the problem document."""
+        return {}
 
     @property
     def is_retryable(self) -> bool:
@@ -65,6 +73,19 @@ class InvalidImage(BadRequest):
 
     kind = "invalid-image"
     title = "Invalid image"
+
+
+class Unauthorized(VisionError):
+    """The caller has no credentials, or none that are known."""
+
+    status = 401
+    kind = "unauthorized"
+    title = "Unauthorized"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The scheme that is asked for; RFC 9110 wants it with every 401."""
+        return {"WWW-Authenticate": 'Bearer realm="vision"'}
 
 
 class Forbidden(VisionError):
@@ -99,6 +120,11 @@ class MethodNotAllowed(VisionError):
         super().__init__(detail)
         self.allowed = allowed
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The methods the route takes."""
+        return {"Allow": ", ".join(self.allowed)}
+
 
 class TooLarge(VisionError):
     """More bytes, pixels or frames than the service takes at once."""
@@ -114,6 +140,28 @@ class UnsupportedFormat(VisionError):
     status = 415
     kind = "unsupported-format"
     title = "Unsupported format"
+
+
+class TooManyRequests(VisionError):
+    """The caller asks more often than it may.
+
+    Args:
+        detail: as for `VisionError`.
+        retry_after_s: seconds after which the same request is taken.
+    """
+
+    status = 429
+    kind = "throttled"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to try again."""
+        return {"Retry-After": str(self.retry_after_s)}
 
 
 class InvalidModel(VisionError):

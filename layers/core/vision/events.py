@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from vision.errors import BadRequest
-from vision.request import HttpCall, S3Object, Upload
+from vision.request import HttpCall, Identity, S3Object, Upload
 
 Event = dict[str, Any]
 _PATH_PARAMETER = re.compile(r"\{([^}+]+)\+?\}")  # "{id}", or "{proxy+}" for the rest of a path
@@ -33,6 +33,21 @@ class UploadNotice:
     """News of uploads that came straight from S3 or EventBridge."""
 
     uploads: tuple[Upload, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A row of a DynamoDB table as it was written, from the table's stream.
+
+    Attributes:
+        sequence: the change's number in the stream.
+        table: ARN of the table.
+        values: the row; of its attributes those that are texts.
+    """
+
+    sequence: str
+    table: str
+    values: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,11 @@ def read_event(event: Event, request_id: str) -> HttpCall | QueueBatch | UploadN
     except (KeyError, TypeError, AttributeError) as error:
         raise BadRequest(f"the event lacks {error}") from error
     return PlainCall(event)
+
+
+def read_headers(event: Event) -> dict[str, str]:
+    """Gives the headers of an HTTP event, or of an authorizer's, by lower-case name."""
+    return _lower(event.get("headers"))
 
 
 def read_message(body: str) -> tuple[Upload, ...]:
@@ -124,6 +144,7 @@ def _http_call_2(event: Event, request_id: str) -> HttpCall:
         body=event.get("body") or "",
         is_base64=bool(event.get("isBase64Encoded")),
         request_id=request_id,
+        identity=_identity(context),
     )
 
 
@@ -137,7 +158,41 @@ def _http_call_1(event: Event, request_id: str) -> HttpCall:
         body=event.get("body") or "",
         is_base64=bool(event.get("isBase64Encoded")),
         request_id=request_id,
+        identity=_identity(event.get("requestContext") or {}),
     )
+
+
+def _identity(context: Event) -> Identity:
+    """Who calls, of what the authorizer of an HTTP API or a Function URL adds to the event.
+
+    A REST API puts its authorizers' words elsewhere: there nobody is known, and a service that asks refuses.
+    """
+    found = context.get("authorizer") or {}
+    if key := found.get("lambda"):
+        name = key.get("caller") or ""
+        return Identity("API_KEY", name, name, key.get("denied") or "")
+    if token := found.get("jwt"):
+        claims = token.get("claims") or {}
+        client = claims.get("client_id") or claims.get("azp") or ""
+        return Identity("JWT", client or claims.get("sub") or "", client)
+    if signer := found.get("iam"):
+        arn = signer.get("userArn") or ""
+        # arn:aws:sts::111122223333:assumed-role/Role/session
+        return Identity("IAM", arn, "/".join(arn.split("/")[:2]))
+    return Identity()
+
+
+def read_changes(event: Event) -> list[ChangedRow]:
+    """Gives the rows that a stream brings; what was deleted is left out."""
+    return [
+        ChangedRow(
+            sequence=record["dynamodb"]["SequenceNumber"],
+            table=record["eventSourceARN"].partition("/stream/")[0],
+            values={name: value["S"] for name, value in record["dynamodb"]["NewImage"].items() if "S" in value},
+        )
+        for record in event["Records"]
+        if "NewImage" in record["dynamodb"]
+    ]
 
 
 def _path(event: Event, route: str, sent: str) -> str:

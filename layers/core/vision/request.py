@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,28 @@ class Request:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
+# Why the authorizer of a call names no caller: no key, none that is known, no way to tell, too many calls.
+Denial = Literal["", "missing", "unknown", "unavailable", "throttled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, as the gateway's authorizer says it; all empty where none was asked.
+
+    Attributes:
+        scheme: what the caller was known by: `API_KEY`, `JWT` or `IAM`.
+        caller: the caller's name, for logs: of its key, its token's client or subject, its IAM ARN.
+        client: the name of which there are few, for metrics: without the users of a client or the sessions of
+            a role.
+        denied: why the call is to be refused; empty: it is not.
+    """
+
+    scheme: str = ""
+    caller: str = ""
+    client: str = ""
+    denied: Denial = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpCall:
     """One HTTP request, whichever AWS service carried it.
@@ -45,6 +68,7 @@ class HttpCall:
         query: by name; a name given twice has both values, joined by a comma.
         body: the request's bytes; still in base64 when `is_base64`.
         request_id: for the `X-Request-Id` header and the logs.
+        identity: who calls.
     """
 
     method: str
@@ -54,6 +78,7 @@ class HttpCall:
     body: str = field(repr=False)
     is_base64: bool
     request_id: str
+    identity: Identity = Identity()
 
 
 @dataclass(frozen=True, slots=True)

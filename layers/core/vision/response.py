@@ -11,7 +11,7 @@ import pybase64
 from numpy.typing import NDArray
 
 from vision.draw import overlay
-from vision.errors import MethodNotAllowed, VisionError
+from vision.errors import VisionError
 from vision.image import encode, encode_mask
 from vision.masks import encode_rle, mask_box
 from vision.polygons import polygons
@@ -90,8 +90,7 @@ def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -
     members = problem(error, request_id)
     if is_hf:
         members["error"] = members["detail"]
-    allow = {"Allow": ", ".join(error.allowed)} if isinstance(error, MethodNotAllowed) else {}
-    return Reply(error.status, to_json(members), "application/problem+json", allow)
+    return Reply(error.status, to_json(members), "application/problem+json", error.headers)
 
 
 def preferred_type(accept: str) -> str:

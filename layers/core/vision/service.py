@@ -43,25 +43,28 @@ def build_inference(task: Task) -> Handler:
         ("POST", "/"): service.answer,  # a Function URL has no paths but its own
         ("POST", hf_path): service.answer_hf,
     }
-    return instrumented(Edge(routes, on_upload=uploads.handle, on_plain=service.answer_plainly))
+    edge = Edge(routes, on_upload=uploads.handle, on_plain=service.answer_plainly, auth=settings.auth)
+    return instrumented(edge)
 
 
 def build_jobs() -> Handler:
     """The handler of the jobs function."""
     settings = read_settings(os.environ)
     desk = JobDesk(Jobs(settings, aws.S3Store(), aws.Table(settings.jobs_table)), settings)
-    return instrumented(Edge({("POST", "/v1/jobs"): desk.create, ("GET", "/v1/jobs/{id}"): desk.show}))
+    routes = {("POST", "/v1/jobs"): desk.create, ("GET", "/v1/jobs/{id}"): desk.show}
+    return instrumented(Edge(routes, auth=settings.auth))
 
 
 def build_portal() -> Handler:
     """The handler of the portal function; the template sends it every path that no other function has."""
-    portal = Portal(open_models(read_settings(os.environ)))
+    settings = read_settings(os.environ)
+    portal = Portal(open_models(settings))
     routes = {
         ("GET", "/health"): portal.health,
         ("GET", "/v1/models"): portal.list_models,
         ("GET", "/v1/models/{id}"): portal.show_model,
     }
-    return instrumented(Edge(routes))
+    return instrumented(Edge(routes, auth=settings.auth))
 
 
 def open_models(settings: Settings) -> Models:

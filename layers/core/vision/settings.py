@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vision.errors import InvalidSettings
+
+Auth = Literal["API_KEY", "JWT", "IAM", "NONE"]
 
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 MEGABYTES_A_CPU = 1769  # Lambda gives one vCPU per 1,769 MB of memory
@@ -53,6 +55,9 @@ class Settings:
         results_bucket: where results of uploads are written.
         jobs_table: the DynamoDB table of jobs.
         allowed_buckets: further buckets that requests may refer to.
+        auth: how callers over HTTP are known; `NONE`: they are not asked.
+        keys_secret: name or ARN of the secret that holds the callers' keys.
+        keys_refresh_s: seconds after which the keys are read again.
         upload_expiry_s: how long a presigned upload may be used, in seconds.
         job_ttl_days: how long the row of a job is kept, in days.
         max_receives: how often an event is delivered before it is dead-lettered; 0: not known.
@@ -70,6 +75,9 @@ class Settings:
     results_bucket: str = ""
     jobs_table: str = ""
     allowed_buckets: tuple[str, ...] = ()
+    auth: Auth = "NONE"
+    keys_secret: str = ""
+    keys_refresh_s: int = 60
     upload_expiry_s: int = 900
     job_ttl_days: int = 30
     max_receives: int = 0
@@ -140,6 +148,12 @@ def _place(text: str) -> Path | BucketFolder:
     return Path(text)
 
 
+def _auth(text: str) -> str:
+    if text not in get_args(Auth):
+        raise ValueError(f"must be one of {', '.join(get_args(Auth))}")
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError("must be a positive whole number")
@@ -161,6 +175,9 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_RESULTS_BUCKET": ("results_bucket", str),
     "VISION_JOBS_TABLE": ("jobs_table", str),
     "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
+    "VISION_AUTH": ("auth", _auth),
+    "VISION_KEYS_SECRET": ("keys_secret", str),
+    "VISION_KEYS_REFRESH_S": ("keys_refresh_s", _positive),
     "VISION_UPLOAD_EXPIRY_S": ("upload_expiry_s", _positive),
     "VISION_JOB_TTL_DAYS": ("job_ttl_days", _positive),
     "VISION_MAX_RECEIVES": ("max_receives", _positive),

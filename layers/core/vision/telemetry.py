@@ -81,3 +81,14 @@ def count_failure(kind: str) -> None:
     """Counts an image that was not answered, by reason."""
     with single_metric("Failures", MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
         metric.add_dimension("reason", kind)
+
+
+def name_caller(caller: str, client: str) -> None:
+    """Names the caller on every further log line, and counts the request for its client.
+
+    A metric of its own and not a dimension of the others: each metric a client is paid for by the month.
+    """
+    logger.append_keys(caller=caller)
+    if client:
+        with single_metric("Requests", MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
+            metric.add_dimension("caller", client)
