@@ -77,6 +77,9 @@ build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .
 deploy: build  ## put the service into your AWS account; asks what it needs to know
 	.venv-sam/bin/sam deploy --guided
 
+keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mobile or REVOKE=mobile/1a2b3c4d takes away
+	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))
+
 clean:  ## remove the virtual environments, caches and builds; models and samples stay
 	rm -rf .venv .venv-convert .venv-sam .aws-sam .layers .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -104,4 +107,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-sam/bin/python -m pip install --quiet --group sam
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench layers lock build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench layers lock keys build deploy clean

@@ -141,8 +141,13 @@ def read_keys(text: str) -> tuple[Key, ...]:
     return tuple(keys)
 
 
+def is_name(text: str) -> bool:
+    """Whether a text may be a caller's name, which logs and metrics carry."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _keys_of(caller: str, entry: Any) -> list[Key]:
-    if not _NAME.fullmatch(caller):
+    if not is_name(caller):
         raise ValueError("a name has 1 to 64 letters, digits, or . _ @ -")
     fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {"keys": entry}
     if unknown := fields.keys() - {"keys", "requests_per_second"}:
