@@ -20,12 +20,13 @@ ORDER = (
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
-    *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "edge", "portal", "service", "cli"),
+    *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "notices"),
+    *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.
 IMPORTERS = {
     "boto3": {"aws"},
-    "botocore": {"aws", "secret"},
+    "botocore": {"aws", "secret", "notices"},
     "onnxruntime": {"runner"},
     "PIL": {"upright", "image", "draw"},
     "pydantic": set[str](),
@@ -132,7 +133,8 @@ def test_a_function_only_builds_its_service(handler: str) -> None:
     imports = list(_imports(HANDLERS[handler]))
 
     assert imports
-    assert all(name.startswith(("vision.service.", "vision.authorizer.")) for name in imports)
+    builders = ("vision.service.", "vision.authorizer.", "vision.notices.")
+    assert all(name.startswith(builders) for name in imports)
 
 
 @pytest.mark.parametrize("module", MODULES)

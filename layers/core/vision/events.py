@@ -188,7 +188,7 @@ def read_changes(event: Event) -> list[ChangedRow]:
         ChangedRow(
             sequence=record["dynamodb"]["SequenceNumber"],
             table=record["eventSourceARN"].partition("/stream/")[0],
-            values={name: value["S"] for name, value in record["dynamodb"]["NewImage"].items() if "S" in value},
+            values={name: each["S"] for name, each in record["dynamodb"]["NewImage"].items() if "S" in each},
         )
         for record in event["Records"]
         if "NewImage" in record["dynamodb"]
