@@ -17,6 +17,7 @@ from waitress.server import create_server
 from local.authorization import authorizers, first_key
 from local.clients import Clients, connect
 from local.environment import Environment
+from local.executions import state_machines
 from local.gateway import Gateway
 from local.http_events import Router
 from local.log import Log
@@ -70,6 +71,8 @@ class Service:
         self.clients: Clients = connect(f"http://{host}:{port}")
         self.stack: Stack = deploy(read_template(template, parameters), self.clients)
         self.api_key = first_key(self.stack, self.clients, user_environment.get("VISION_API_KEY", ""))
+        # Before the functions, which are told where it is.
+        self._machines = state_machines(self.stack.resolved, self._invoke, self.clients.s3, log)
         self._pools = {
             name: Pool(self._starter(function, user_environment), os.cpu_count() or 1)
             for name, function in self.stack.functions.items()
@@ -100,6 +103,8 @@ class Service:
             pool.warm_up()
         failures = {name: pool.wait_until_ready() for name, pool in self._pools.items()}
         threading.Thread(target=self._http.run, daemon=True).start()
+        for machine in self._machines:
+            machine.start()
         for poller in self._pollers:
             poller.start()
         return {name: failure for name, failure in failures.items() if failure}
@@ -114,6 +119,8 @@ class Service:
         for thread in closing:
             thread.join()
         self._http.close()
+        for machine in self._machines:
+            machine.stop()
         self._moto.stop()
 
     def _invoke(self, function: str, event: Any) -> Any:
@@ -121,6 +128,8 @@ class Service:
 
     def _starter(self, function: Function, user_environment: Mapping[str, str]) -> partial[Environment]:
         variables = function_variables(function, user_environment, self.clients.endpoint)
+        for machine in self._machines:
+            variables["AWS_ENDPOINT_URL_SFN"] = machine.endpoint  # moto has the rest of AWS
         return partial(Environment, function, variables, partial(self._log.line, function.name))
 
 

@@ -169,3 +169,29 @@ class TestJobDesk:
 
         assert _call(desk, "POST", "/v1/jobs", json.dumps(JOB))[0] == 404
         assert _call(desk, "GET", f"/v1/jobs/{'0' * 32}")[0] == 404
+
+
+class TestBatches:
+    @pytest.fixture
+    def desk(self, monkeypatch: pytest.MonkeyPatch) -> Handler:
+        _set(monkeypatch, VISION_INPUT_BUCKET="inbox", VISION_RESULTS_BUCKET="outbox")
+        return service.build_jobs()
+
+    @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/batches"), ("GET", "/v1/batches/0123")])
+    def test_without_a_state_machine_there_are_no_batches(
+        self, desk: Handler, method: str, path: str
+    ) -> None:
+        status, body = _call(desk, method, path, "{}")
+
+        assert (status, body["type"]) == (404, "urn:vision:problem:not-found")
+        assert "without batches" in body["detail"]
+
+    def test_a_token_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        _set(monkeypatch, VISION_STATE_MACHINE="arn:aws:states:eu-central-1:111122223333:stateMachine:m")
+        headers = {"content-type": "application/json", "idempotency-key": "x" * 256}
+        event = http_event("POST", "/v1/batches", body="{}", headers=headers)
+
+        answer = service.build_jobs()(event, FakeContext())
+
+        assert answer["statusCode"] == 400
+        assert json.loads(answer["body"])["parameter"] == "Idempotency-Key"

@@ -1,4 +1,4 @@
-"""S3 and DynamoDB: the only boto3. It is imported, and each client made, when first used.
+"""S3, DynamoDB and Step Functions: the only boto3. It is imported, and each client made, when first used.
 
 A request that carries its image never gets here, which saves it 350 ms of a cold start.
 """
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from vision.errors import Forbidden, NotFound, TooLarge, Unavailable
 from vision.request import S3Object
 
-# The last four: a version id that is none, a version that marks a deletion, a key of more than 1,024 bytes,
-# an object that was replaced since.
+# Of the last: a version id that is none, a version that marks a deletion, a key of more than 1,024 bytes, an
+# object that was replaced since, an execution that Step Functions has forgotten.
 _MISSING = {
     "NoSuchKey",
     "NoSuchBucket",
@@ -25,6 +25,7 @@ _MISSING = {
     "MethodNotAllowed",
     "KeyTooLongError",
     "PreconditionFailed",
+    "ExecutionDoesNotExist",
 }
 _REFUSED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "InvalidObjectState"}
 
@@ -62,7 +63,7 @@ class S3Store:
         if source.etag and not version:
             version = {"IfMatch": source.etag}
         where = _place(source.bucket, source.key)
-        with _translated(where):
+        with translated(where):
             found = _s3().get_object(Bucket=source.bucket, Key=source.key, **version)
             if found["ContentLength"] > max_bytes:
                 found["Body"].close()
@@ -72,14 +73,14 @@ class S3Store:
 
     def describe(self, source: S3Object) -> tuple[S3Object, int]:
         """Gives an object as it is now, by its etag, and its size in bytes."""
-        with _translated(_place(source.bucket, source.key)):
+        with translated(_place(source.bucket, source.key)):
             found = _s3().head_object(Bucket=source.bucket, Key=source.key)
         return S3Object(source.bucket, source.key, etag=found["ETag"].strip('"')), found["ContentLength"]
 
     def read_range(self, source: S3Object, start: int, length: int) -> Iterator[bytes]:
         """Gives bytes of an object in chunks of at most 1 MiB, if it still has its etag."""
         last = start + length - 1
-        with _translated(_place(source.bucket, source.key)):
+        with translated(_place(source.bucket, source.key)):
             found = _s3().get_object(
                 Bucket=source.bucket, Key=source.key, IfMatch=source.etag, Range=f"bytes={start}-{last}"
             )
@@ -89,14 +90,19 @@ class S3Store:
     def list_folders(self, bucket: str, prefix: str) -> list[str]:
         """Gives the names of the folders right under a prefix, which ends with a slash or is empty."""
         pages = _s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        with _translated(_place(bucket, prefix)):
+        with translated(_place(bucket, prefix)):
             folders = [found["Prefix"] for page in pages for found in page.get("CommonPrefixes", ())]
         return [folder.removeprefix(prefix).rstrip("/") for folder in folders]
+
+    def has_objects(self, bucket: str, prefix: str) -> bool:
+        """Tells whether the key of any object begins with a prefix."""
+        with translated(_place(bucket, prefix)):
+            return bool(_s3().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["KeyCount"])
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """Writes an object, gives its etag."""
         try:
-            with _translated(_place(bucket, key)):
+            with translated(_place(bucket, key)):
                 answer = _s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
         except (Forbidden, NotFound) as error:
             # Where results go is the deployment's doing, not the caller's: once mended, a retry succeeds.
@@ -106,7 +112,7 @@ class S3Store:
 
     def presign_get(self, bucket: str, key: str, expires_s: int) -> str:
         """Gives a URL that reads one object for a while."""
-        with _translated(_place(bucket, key)):
+        with translated(_place(bucket, key)):
             url: str = _s3().generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires_s
             )
@@ -116,7 +122,7 @@ class S3Store:
         self, bucket: str, key: str, *, content_type: str, max_bytes: int, expires_s: int
     ) -> dict[str, Any]:
         """Gives `url` and `fields` of a form that uploads one object of that type and of 1..max_bytes."""
-        with _translated(_place(bucket, key)):
+        with translated(_place(bucket, key)):
             form: dict[str, Any] = _s3().generate_presigned_post(
                 bucket,
                 key,
@@ -139,7 +145,7 @@ class Table:
 
     def get(self, item_id: str) -> dict[str, Any] | None:
         """Gives a row as last written, or `None`."""
-        with _translated("the jobs table"):
+        with translated("the jobs table"):
             item = self._resource().get_item(Key={"id": item_id}, ConsistentRead=True).get("Item")
         return dict(item) if item is not None else None
 
@@ -174,7 +180,7 @@ class Table:
         }
         if condition:
             arguments["ConditionExpression"] = condition
-        with _translated("the jobs table"):
+        with translated("the jobs table"):
             table = self._resource()
             try:
                 table.update_item(**arguments)
@@ -217,12 +223,21 @@ def _table(name: str) -> Any:
     return boto3.resource("dynamodb", config=Config(**_PATIENCE)).Table(name)
 
 
+@cache
+def states_client() -> Any:
+    """Gives a client of Step Functions."""
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    return boto3.client("stepfunctions", config=Config(**_PATIENCE))
+
+
 def _place(bucket: str, key: str) -> str:
     return f"s3://{bucket}/{key:.200}"
 
 
 @contextmanager
-def _translated(where: str) -> Iterator[None]:
+def translated(where: str) -> Iterator[None]:
     """Turns what boto3 raises into the service's errors; anything unknown may pass, so it is retried."""
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
 

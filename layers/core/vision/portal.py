@@ -1,21 +1,26 @@
-"""The routes that need no model to run: the list of models, health, and the desk where jobs are made."""
+"""The routes that need no model to run: models, health, and the desks where jobs and batches are made."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vision import __version__, response
+from vision import __version__, replies
 from vision.body import read_json
 from vision.card import ModelCard, card_document
 from vision.edge import last_part
-from vision.errors import InvalidModel, NotFound
-from vision.jobs import Jobs
-from vision.models import Models
+from vision.errors import InvalidModel, InvalidParameter, NotFound
 from vision.request import HttpCall, Reply
 from vision.settings import Settings
 from vision.telemetry import Stopwatch, logger
+
+if TYPE_CHECKING:  # the portal has no jobs, and the jobs function no models
+    from vision.batches import Batches
+    from vision.jobs import Jobs
+    from vision.models import Models
+
+_MAX_TOKEN = 255  # characters of an Idempotency-Key
 
 
 class Portal:
@@ -36,7 +41,7 @@ class Portal:
             for card in self._models.cards.values()
         ]
         broken = sorted(self._models.broken)
-        return response.json_reply(
+        return replies.json_reply(
             {"status": "ok", "version": __version__, "models": models, "broken_models": broken}
         )
 
@@ -48,11 +53,11 @@ class Portal:
                 documents.append(self._document(card))
             except InvalidModel as error:
                 logger.warning("model left out", extra={"detail": error.detail})
-        return response.json_reply({"models": documents})
+        return replies.json_reply({"models": documents})
 
     def show_model(self, call: HttpCall, _watch: Stopwatch) -> Reply:
         """The card of one model, with its labels."""
-        return response.json_reply(self._document(self._models.card(last_part(call))))
+        return replies.json_reply(self._document(self._models.card(last_part(call))))
 
     def _document(self, card: ModelCard) -> dict[str, Any]:
         labels = list(self._models.labels(card))
@@ -70,13 +75,41 @@ class JobDesk:
         """Makes a job and the form that uploads its image."""
         self._require_table()
         document = read_json(call, self._settings.max_bytes)
-        return response.json_reply(self._jobs.create(document, uuid.uuid4().hex, datetime.now(UTC)), 201)
+        return replies.json_reply(self._jobs.create(document, uuid.uuid4().hex, datetime.now(UTC)), 201)
 
     def show(self, call: HttpCall, _watch: Stopwatch) -> Reply:
         """What has become of a job."""
         self._require_table()
-        return response.json_reply(self._jobs.describe(last_part(call), datetime.now(UTC)))
+        return replies.json_reply(self._jobs.describe(last_part(call), datetime.now(UTC)))
 
     def _require_table(self) -> None:
         if not (self._settings.jobs_table and self._settings.input_bucket):
             raise NotFound("this service is deployed without uploads")
+
+
+class BatchDesk:
+    """Where batches are started and looked up."""
+
+    def __init__(self, batches: Batches, settings: Settings) -> None:
+        self._batches = batches
+        self._settings = settings
+
+    def create(self, call: HttpCall, _watch: Stopwatch) -> Reply:
+        """Starts a batch; one `Idempotency-Key` starts one batch, however often it is sent."""
+        self._require_state_machine()
+        token = call.headers.get("idempotency-key", "")
+        if len(token) > _MAX_TOKEN:
+            detail = f"Idempotency-Key: must be at most {_MAX_TOKEN} characters"
+            raise InvalidParameter(detail, parameter="Idempotency-Key")
+        document = read_json(call, self._settings.max_bytes)
+        answer = self._batches.create(document, token, uuid.uuid4().hex, datetime.now(UTC))
+        return replies.json_reply(answer, 202)
+
+    def show(self, call: HttpCall, _watch: Stopwatch) -> Reply:
+        """What has become of a batch."""
+        self._require_state_machine()
+        return replies.json_reply(self._batches.describe(last_part(call)))
+
+    def _require_state_machine(self) -> None:
+        if not self._settings.state_machine:
+            raise NotFound("this service is deployed without batches")

@@ -1,0 +1,45 @@
+"""JSON documents and errors -> HTTP replies; what every function needs, and it imports nothing of images."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vision.errors import VisionError
+from vision.request import Reply
+
+Json = Any
+
+_OUR_FAULT = "the service failed on this request; its log says why, under the request's id"
+
+
+def json_reply(document: Json, status: int = 200) -> Reply:
+    """A JSON document as a reply."""
+    return Reply(status, to_json(document))
+
+
+def to_json(document: Json) -> str:
+    """JSON without spaces."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def problem(error: VisionError, request_id: str) -> dict[str, Json]:
+    """An error as a problem document (RFC 9457); the detail of a fault of ours stays in the log."""
+    parameter = {"parameter": error.parameter} if error.parameter else {}
+    is_ours = error.status == VisionError.status
+    return {
+        "type": f"urn:vision:problem:{error.kind}",
+        "title": error.title,
+        "status": error.status,
+        "detail": _OUR_FAULT if is_ours else error.detail,
+        "instance": f"urn:vision:request:{request_id}",
+        **parameter,
+    }
+
+
+def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -> Reply:
+    """An error as a reply; Hugging Face clients look for its text under `error`."""
+    members = problem(error, request_id)
+    if is_hf:
+        members["error"] = members["detail"]
+    return Reply(error.status, to_json(members), "application/problem+json", error.headers)
