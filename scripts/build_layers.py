@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -45,16 +46,24 @@ def main() -> int:
     resources = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))["Resources"]
     faults = []
     for architecture in MACHINES if wanted == "both" else [wanted]:
-        built = {
-            name: build_layer(name, ROOT / folder, architecture)
-            for name, folder in content_of_layers(resources).items()
-        }
+        built = build_layers(resources, architecture)
         totals = sizes_of_functions(resources, {name: layer.size for name, layer in built.items()})
         print(table(architecture, built, totals))
         faults += over_budget(architecture, built, totals)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
+
+
+def build_layers(resources: dict[str, Any], architecture: str) -> dict[str, Built]:
+    """Builds the layers of the template, by name; waits while somebody else builds them."""
+    LAYERS.mkdir(exist_ok=True)
+    with (LAYERS / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return {
+            name: build_layer(name, ROOT / folder, architecture)
+            for name, folder in content_of_layers(resources).items()
+        }
 
 
 def build_layer(name: str, source: Path, architecture: str, layers: Path = LAYERS) -> Built:

@@ -58,7 +58,11 @@ OMISSIONS: dict[str, tuple[str, ...]] = {
         "numpy/_pyinstaller",
         "numpy/_configtool.py",
     ),
-    "assertions for tests": ("numpy/testing",),
+    "assertions for tests, and the two modules that import them": (
+        "numpy/testing",
+        "numpy/ma/testutils.py",
+        "numpy/matlib.py",
+    ),
     "SIMD primitives, exposed to NumPy's own tests": ("numpy/_core/_simd.*.so",),
     "a plug-in for mypy": ("numpy/typing/mypy_plugin.py",),
     # Of Pillow.
@@ -115,6 +119,11 @@ OMISSIONS: dict[str, tuple[str, ...]] = {
         "PIL/PSDraw.py",
         "PIL/_imagingtk.*.so",
         "PIL/_tkinter_finder.py",
+    ),
+    "colour profiles, which vision/image.py does not convert": (
+        "PIL/ImageCms.py",
+        "PIL/_imagingcms.*.so",
+        "pillow.libs/liblcms2-*.so.*",
     ),
     "fonts of X11": ("PIL/BdfFontFile.py", "PIL/FontFile.py", "PIL/PcfFontFile.py"),
     # Of Powertools.

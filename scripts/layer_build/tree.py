@@ -44,11 +44,11 @@ def size_of(tree: Path) -> int:
 
 def write_zip(tree: Path, archive: Path) -> int:
     """Writes the files of a folder, in order and without their times; gives the bytes of the zip."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as writer:
+    with zipfile.ZipFile(archive, "w") as writer:
         for path in files_of(tree):
             entry = zipfile.ZipInfo(path.relative_to(tree).as_posix(), _ZIP_TIME)
             entry.create_system = 3  # Unix, so that the mode is read
             entry.external_attr = (_REGULAR_FILE | _FILE_MODE) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            writer.writestr(entry, path.read_bytes(), compresslevel=9)
+            writer.writestr(entry, path.read_bytes())
     return archive.stat().st_size
