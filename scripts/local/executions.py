@@ -184,9 +184,11 @@ class StateMachineService:
         self._log.done(f"batch {execution.arn.rsplit(':', 1)[1]}", status.lower(), duration_s)
 
     def _call(self, function_arn: str, event: Json) -> Json:
+        function = function_of(function_arn)
         try:
-            return self._invoke(function_of(function_arn), event)
+            return self._invoke(function, event)
         except InvocationError as failure:
+            self._log.note(f"  {function}: {failure}")
             # A handler that raised says what: "Unavailable: s3://... did not answer".
             raised = str(failure).partition(":")[0]
             raise StateFailed(ERRORS.get(type(failure), raised), str(failure)) from failure

@@ -34,6 +34,8 @@ PATHS = {
     "/hf/image-segmentation": "SegmentationFunction",
     "/v1/jobs": "JobsFunction",
     "/v1/jobs/{id}": "JobsFunction",
+    "/v1/batches": "JobsFunction",
+    "/v1/batches/{id}": "JobsFunction",
     "/v1/models": "PortalFunction",
     "/v1/models/{id}": "PortalFunction",
     "/health": "PortalFunction",
