@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import itertools
 import json
@@ -46,6 +47,11 @@ def test_every_layer_of_the_template_can_be_built() -> None:
     assert {"RuntimeLayer", "CoreLayer", *build.MODEL_LAYERS} == build_layers.content_of_layers(
         RESOURCES
     ).keys()
+
+
+def test_what_sam_build_runs_keeps_to_the_syntax_of_python_3_9() -> None:
+    for path in (ROOT / "scripts" / "layer_build").glob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), path.name, feature_version=(3, 9))
 
 
 def test_every_omission_has_a_reason_and_is_named_once() -> None:

@@ -83,6 +83,26 @@ def test_the_same_inputs_give_the_same_zip_elsewhere_and_under_another_umask(
     assert again == built
 
 
+def test_sam_builds_the_same_files_with_the_same_modes_and_times(
+    architecture: str, built: dict[str, Built], layers: Path, tmp_path: Path
+) -> None:
+    search = f"{ROOT / '.venv-sam' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    sam = os.environ.get("SAM") or shutil.which("sam", path=search)
+    if sam is None:
+        pytest.skip("no sam command: `make test` installs it")
+
+    for name in LAYERS:
+        subprocess.run(
+            [sam, "build", name, "--template", ROOT / "template.yaml", "--build-dir", tmp_path / name],
+            env={**os.environ, "ARCHITECTURE": architecture, "SAM_CLI_TELEMETRY": "0"},
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+
+        assert _listing(tmp_path / name / name) == _listing(layers / architecture / name)
+
+
 def test_every_library_is_for_the_processor_and_runs_on_amazon_linux_2023(
     architecture: str, packages: Path
 ) -> None:
@@ -283,6 +303,13 @@ def test_powertools_logs_measures_and_reports_the_failures_of_a_batch(probed: Pa
 
 def test_nothing_is_warned_of(probed: Path) -> None:
     assert (probed / "stderr").read_text() == ""
+
+
+def _listing(folder: Path) -> list[tuple[str, int, float, bytes]]:
+    return [
+        (str(path.relative_to(folder)), path.stat().st_mode, path.stat().st_mtime, path.read_bytes())
+        for path in files_of(folder)
+    ]
 
 
 def _libraries(packages: Path) -> dict[Path, SharedLibrary]:

@@ -131,7 +131,7 @@ class Models:
         """The card to use: the one asked for, else the task's default.
 
         That is the preferred model, else the one whose card says `default`, else any that is no `fallback`,
-        else a fallback; of several the first by id. models/Makefile has the same rule.
+        else a fallback; of several the first by id. scripts/layer_build/models.py has the same rule.
 
         Raises:
             NotFound: when there is no such model of that task, or none at all.
