@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from local.authorization import Authorizer, Refused
+from local.cors import cors_headers, is_preflight
 from local.environment import InvocationError
 from local.http_events import HttpReply, Match, Router, to_event, to_reply
 from local.log import Log
@@ -40,6 +41,7 @@ class Gateway:
         invoke: calls a function by its logical id with an event.
         log: gets a line a request.
         authorizers: by method and path of their routes.
+        cors: the template's CorsConfiguration, if there is one.
     """
 
     def __init__(
@@ -48,17 +50,24 @@ class Gateway:
         invoke: Invoke,
         log: Log,
         authorizers: Mapping[tuple[str, str], Authorizer] | None = None,
+        *,
+        cors: Mapping[str, Any] | None = None,
     ) -> None:
         self._router = router
         self._invoke = invoke
         self._log = log
         self._authorizers = authorizers or {}
+        self._cors = cors or {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
         start = time.perf_counter()
         method, path = environ["REQUEST_METHOD"], _decoded_path(environ)
-        reply = self._answer(environ, self._router.find(method, path), str(uuid.uuid4()))
+        if self._cors and is_preflight(environ):
+            reply = HttpReply(204, [], b"")
+        else:
+            reply = self._answer(environ, self._router.find(method, path), str(uuid.uuid4()))
+        reply.headers.extend(cors_headers(self._cors, environ))
         self._log.done(f"{method} {path}", str(reply.status), time.perf_counter() - start)
         return _send(reply, method, start_response)
 

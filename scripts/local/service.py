@@ -88,7 +88,13 @@ class Service:
             )
             for trigger in self.stack.triggers
         ]
-        gateway = Gateway(Router(self.stack.routes), self._invoke, log, authorizers(self.stack, self._invoke))
+        gateway = Gateway(
+            Router(self.stack.routes),
+            self._invoke,
+            log,
+            authorizers(self.stack, self._invoke),
+            cors=self.stack.resolved["HttpApi"].get("CorsConfiguration"),
+        )
         self._http = create_server(
             gateway,
             sockets=[listener],
