@@ -16,7 +16,7 @@ from fetch_models import CACHE, CATALOG, find_mirror
 from model_catalog import read_label_lists
 from model_source import obtain
 from vision.card import parse_card
-from vision.models import DECODERS
+from vision.checks import DECODERS
 
 _LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
 _IMAGENET_CLASSES = 1000

@@ -16,11 +16,11 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
-    *("events", "secret", "keys", "authorizer", "access"),
-    *("body", "aws", "weights", "sources", "download", "cache", "s3_models"),
+    *("replies", "events", "secret", "keys", "authorizer", "access"),
+    *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
-    *("classify", "nms", "detect", "segment", "models", "masks", "polygons", "draw", "response"),
-    *("claims", "jobs", "telemetry", "pipeline", "inference", "uploads", "notices"),
+    *("classify", "nms", "detect", "segment", "checks", "models", "masks", "polygons", "draw", "response"),
+    *("claims", "jobs", "batches", "manifest", "telemetry", "pipeline", "inference", "uploads", "parts", "notices"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.

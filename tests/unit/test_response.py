@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from tests.graphs import card_document
 
-from vision import errors, response
+from vision import errors, replies, response
 from vision.card import parse_card
 from vision.results import Answer, Classification, Detections, Result, Segmentation
 
@@ -48,7 +48,7 @@ def _segmentation() -> Segmentation:
 
 
 def _document(result: Result, mask_format: str = "rle") -> Any:
-    return json.loads(response.to_json(response.document(_answer(result), mask_format)))
+    return json.loads(replies.to_json(response.document(_answer(result), mask_format)))
 
 
 class TestNative:
@@ -203,7 +203,7 @@ class TestProblems:
     def test_an_error_is_a_problem_document(self) -> None:
         error = errors.InvalidParameter("top_k: must be a whole number", parameter="top_k")
 
-        reply = response.problem_reply(error, "request-1")
+        reply = replies.problem_reply(error, "request-1")
 
         assert (reply.status, reply.content_type) == (400, "application/problem+json")
         assert json.loads(reply.body) == {
@@ -216,33 +216,33 @@ class TestProblems:
         }
 
     def test_without_a_parameter_at_fault_none_is_named(self) -> None:
-        assert "parameter" not in response.problem(errors.NotFound("no"), "id")
+        assert "parameter" not in replies.problem(errors.NotFound("no"), "id")
 
     @pytest.mark.parametrize("kind", [errors.VisionError, errors.InvalidModel, errors.InvalidSettings])
     def test_a_fault_of_ours_keeps_its_cause_to_itself(self, kind: type[errors.VisionError]) -> None:
-        problem = response.problem(kind("/opt/models/secret.onnx: password=hunter2"), "id")
+        problem = replies.problem(kind("/opt/models/secret.onnx: password=hunter2"), "id")
 
         assert problem["status"] == 500
         assert "secret" not in json.dumps(problem)
         assert "hunter2" not in json.dumps(problem)
 
     def test_an_outage_is_named(self) -> None:
-        problem = response.problem(errors.Unavailable("s3://in/a.jpg did not answer"), "id")
+        problem = replies.problem(errors.Unavailable("s3://in/a.jpg did not answer"), "id")
 
         assert (problem["status"], problem["detail"]) == (503, "s3://in/a.jpg did not answer")
 
     def test_a_wrong_method_is_answered_with_the_right_ones(self) -> None:
-        reply = response.problem_reply(errors.MethodNotAllowed("no", allowed=("GET", "POST")), "id")
+        reply = replies.problem_reply(errors.MethodNotAllowed("no", allowed=("GET", "POST")), "id")
 
         assert reply.headers["Allow"] == "GET, POST"
 
     def test_hugging_face_clients_find_the_text_under_error(self) -> None:
-        reply = response.problem_reply(errors.BadRequest("no image"), "id", is_hf=True)
+        reply = replies.problem_reply(errors.BadRequest("no image"), "id", is_hf=True)
 
         assert json.loads(reply.body)["error"] == "no image"
 
     def test_any_text_can_be_sent(self) -> None:
-        reply = response.problem_reply(errors.BadRequest("\ud800 ü \0"), "id")
+        reply = replies.problem_reply(errors.BadRequest("\ud800 ü \0"), "id")
 
         assert isinstance(reply.body, str)
         assert json.loads(reply.body.encode())["detail"] == "\ud800 ü \0"

@@ -16,7 +16,8 @@ from vision.image import encode
 from vision.models import Model
 from vision.params import TABLE, Parameters, read_parameters
 from vision.pipeline import predict
-from vision.response import document, to_json
+from vision.replies import to_json
+from vision.response import document
 from vision.results import Answer
 from vision.service import open_models
 from vision.settings import Settings, read_settings

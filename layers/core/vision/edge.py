@@ -16,8 +16,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from vision.access import require_caller
 from vision.errors import BadRequest, MethodNotAllowed, NotFound, VisionError
 from vision.events import PlainCall, QueueBatch, UploadNotice, read_event, read_message
+from vision.replies import problem_reply
 from vision.request import HttpCall, Reply, Upload
-from vision.response import problem_reply
 from vision.settings import Auth
 from vision.telemetry import Stopwatch, count_failure, logger, name_caller
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from vision import body, response
+from vision import body, replies, response
 from vision.aws import ObjectStore
 from vision.card import Task
 from vision.errors import Forbidden, InvalidModel, NotFound, TooLarge, Unavailable, VisionError
@@ -49,7 +49,7 @@ class InferenceService:
         answer = self.predict(request, parameters, watch, with_photo=is_picture)
         if is_picture:
             return self._bounded(response.picture(answer, content_type), answer, call.request_id)
-        reply = response.json_reply(response.document(answer, parameters.mask_format))
+        reply = replies.json_reply(response.document(answer, parameters.mask_format))
         return self._bounded(reply, answer, call.request_id)
 
     def answer_hf(self, call: HttpCall, watch: Stopwatch) -> Reply:
@@ -57,7 +57,7 @@ class InferenceService:
         request = body.read_hf_request(call, self._settings.max_bytes)
         parameters = read_hf_parameters(self._task, request.parameters)
         answer = self.predict(request, parameters, watch)
-        reply = response.json_reply(response.hf_document(answer))
+        reply = replies.json_reply(response.hf_document(answer))
         # Its clients know nothing of answers by location.
         self._check_size(reply, "send a smaller image")
         return reply
@@ -74,12 +74,12 @@ class InferenceService:
             parameters = read_parameters(self._task, request.parameters)
             answer = self.predict(request, parameters, watch)
             found = response.document(answer, parameters.mask_format)
-            reply = self._bounded(response.json_reply(found), answer, context.aws_request_id)
+            reply = self._bounded(replies.json_reply(found), answer, context.aws_request_id)
         except VisionError as error:
             if error.is_retryable:
                 raise
             count_failure(error.kind)
-            return response.problem(error, context.aws_request_id)
+            return replies.problem(error, context.aws_request_id)
         logger.info("answered", extra={**watch.facts, "ms": watch.stages})
         small: dict[str, Any] = json.loads(reply.body)
         return small
@@ -135,7 +135,7 @@ class InferenceService:
         key = f"results/{self._task}/answers/{request_id}"
         self._store.put(bucket, key, data, reply.content_type)
         url = self._store.presign_get(bucket, key, self._settings.upload_expiry_s)
-        return response.json_reply(response.location(answer, bucket, key, url))
+        return replies.json_reply(response.location(answer, bucket, key, url))
 
     def _check_size(self, reply: Reply, advice: str) -> None:
         if len(reply.body) > self._settings.max_bytes:

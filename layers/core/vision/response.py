@@ -1,27 +1,23 @@
-"""A result or an error -> what goes over the wire: native JSON, Hugging Face JSON, pictures, problems."""
+"""A result -> what goes over the wire: native JSON, Hugging Face JSON, pictures.
+
+What only some answers need is imported where it is used, at the first of them: masks, polygons and drawing
+take 12 ms of a cold start.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pybase64
 from numpy.typing import NDArray
 
-from vision.draw import overlay
-from vision.errors import VisionError
 from vision.image import encode, encode_mask
-from vision.masks import encode_rle, mask_box
-from vision.polygons import polygons
+from vision.replies import Json
 from vision.request import Reply
 from vision.results import Answer, Classification, Detections, Segmentation
 
-Json = Any
 Mask = NDArray[np.bool_]
-
-_OUR_FAULT = "the service failed on this request; its log says why, under the request's id"
 
 
 def document(answer: Answer, mask_format: str) -> dict[str, Json]:
@@ -53,44 +49,14 @@ def hf_document(answer: Answer) -> list[dict[str, Json]]:
 
 def picture(answer: Answer, content_type: str) -> Reply:
     """The photo with what was found drawn on it, as `image/png` or `image/jpeg`."""
+    from vision.draw import overlay  # noqa: PLC0415
+
     return Reply(200, encode(overlay(answer), content_type), content_type)
 
 
 def location(answer: Answer, bucket: str, key: str, url: str) -> dict[str, Json]:
     """What stands in for an answer that is too large to send: where it lies, and a URL that reads it."""
     return {**_envelope(answer), "result_location": {"bucket": bucket, "key": key}, "result_url": url}
-
-
-def json_reply(document: Json, status: int = 200) -> Reply:
-    """A JSON document as a reply."""
-    return Reply(status, to_json(document))
-
-
-def to_json(document: Json) -> str:
-    """JSON without spaces."""
-    return json.dumps(document, separators=(",", ":"))
-
-
-def problem(error: VisionError, request_id: str) -> dict[str, Json]:
-    """An error as a problem document (RFC 9457); the detail of a fault of ours stays in the log."""
-    parameter = {"parameter": error.parameter} if error.parameter else {}
-    is_ours = error.status == VisionError.status
-    return {
-        "type": f"urn:vision:problem:{error.kind}",
-        "title": error.title,
-        "status": error.status,
-        "detail": _OUR_FAULT if is_ours else error.detail,
-        "instance": f"urn:vision:request:{request_id}",
-        **parameter,
-    }
-
-
-def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -> Reply:
-    """An error as a reply; Hugging Face clients look for its text under `error`."""
-    members = problem(error, request_id)
-    if is_hf:
-        members["error"] = members["detail"]
-    return Reply(error.status, to_json(members), "application/problem+json", error.headers)
 
 
 def preferred_type(accept: str) -> str:
@@ -157,6 +123,8 @@ def _objects(answer: Answer, result: Detections, rounded: Callable[[float], floa
 
 
 def _segments(answer: Answer, result: Segmentation, mask_format: str) -> list[dict[str, Json]]:
+    from vision.masks import mask_box  # noqa: PLC0415
+
     segments = []
     for class_id in result.class_ids:
         mask = result.class_map == class_id
@@ -173,14 +141,22 @@ def _segments(answer: Answer, result: Segmentation, mask_format: str) -> list[di
 
 
 def _rle(mask: Mask) -> Json:
+    from vision.masks import encode_rle  # noqa: PLC0415
+
     return {"size": list(mask.shape), "counts": encode_rle(mask)}
+
+
+def _polygons(mask: Mask) -> Json:
+    from vision.polygons import polygons  # noqa: PLC0415
+
+    return polygons(mask)
 
 
 def _png(mask: Mask) -> str:
     return pybase64.b64encode_as_string(encode_mask(mask))
 
 
-_MASK_FORMATS: dict[str, Callable[[Mask], Json]] = {"rle": _rle, "png": _png, "polygon": polygons}
+_MASK_FORMATS: dict[str, Callable[[Mask], Json]] = {"rle": _rle, "png": _png, "polygon": _polygons}
 
 
 def _box(edges: list[float]) -> dict[str, float]:

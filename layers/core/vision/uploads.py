@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from vision import response
+from vision import replies, response
 from vision.aws import ObjectStore
 from vision.card import Task
 from vision.claims import Claims, Job
@@ -91,7 +91,7 @@ class Uploads:
             self._claims.succeed(job, outcome, now)
             logger.info("upload answered", extra={"job": job.id, "model": job.model})
             return
-        problem = response.problem(outcome, request_id)
+        problem = replies.problem(outcome, request_id)
         if outcome.is_retryable and not is_last:
             self._claims.release(job)
             return
@@ -110,6 +110,6 @@ class Uploads:
         bucket, name = self._results_bucket, f"results/{self._task}/{job.source.key}"
         if is_drawn:
             self._store.put(bucket, f"{name}.png", encode(overlay(answer), "image/png"), "image/png")
-        result = response.to_json(response.document(answer, parameters.mask_format)).encode()
+        result = replies.to_json(response.document(answer, parameters.mask_format)).encode()
         etag = self._store.put(bucket, f"{name}.json", result, "application/json")
         return S3Object(bucket, f"{name}.json", etag=etag)
