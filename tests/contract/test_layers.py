@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import itertools
 import json
 import os
@@ -11,15 +10,14 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from elftools.elf.elffile import ELFFile
 from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import _imaging
 from samtranslator.yaml_helper import yaml_parse
+from tests.deployment.elf_file import loaded_bytes
 
 import build_layers
 from layer_build import build, bytecode, models, omissions, symbols, tree
@@ -98,8 +96,7 @@ def library() -> bytes:
 def test_what_the_loader_maps_stays_byte_for_byte_and_symbols_go(library: bytes) -> None:
     lean = symbols.without_symbols(library)
 
-    assert _loaded(lean) == _loaded(library)
-    assert all(offset % align == address % align for address, _, offset, align in _places(lean))
+    assert loaded_bytes(lean) == loaded_bytes(library)
     assert len(lean) < len(library)
     assert b".shstrtab" in library
     assert b".shstrtab" not in lean
@@ -291,27 +288,6 @@ def test_a_function_is_as_large_as_its_code_and_every_layer_it_attaches() -> Non
 
 def _lock() -> str:
     return (RUNTIME / "requirements.lock").read_text(encoding="utf-8")
-
-
-def _segments(library: bytes) -> Iterator[tuple[int, bytes, int, int]]:
-    for segment in ELFFile(io.BytesIO(library)).iter_segments("PT_LOAD"):
-        yield segment["p_vaddr"], segment.data(), segment["p_offset"], segment["p_align"]
-
-
-def _places(library: bytes) -> list[tuple[int, bytes, int, int]]:
-    return list(_segments(library))
-
-
-def _loaded(library: bytes) -> dict[int, bytes]:
-    """What lies at which address, without the two headers that say where in the file it comes from."""
-    elf = ELFFile(io.BytesIO(library))
-    memory = {address: bytearray(data) for address, data, _, _ in _segments(library)}
-    table, length = elf["e_phoff"], elf["e_phnum"] * elf["e_phentsize"]
-    for address, data, offset, _ in _segments(library):
-        for start, stop in ((0, elf["e_ehsize"]), (table, table + length)):
-            if offset <= start and stop <= offset + len(data):
-                memory[address][start - offset : stop - offset] = bytes(stop - start)
-    return {address: bytes(data) for address, data in memory.items()}
 
 
 def _model(folder: Path, name: str, task: str, **fields: object) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from dataclasses import dataclass
@@ -54,6 +55,25 @@ def read_shared_library(path: Path) -> SharedLibrary:
             versions = [_text(data, strings + name) for name in _version_names(data, place)]
         folders = tuple((path.parent / part.replace("$ORIGIN", ".")).resolve() for part in searched)
         return SharedLibrary(elf["e_machine"], tuple(names), folders, tuple(versions))
+
+
+def loaded_bytes(library: bytes) -> dict[int, bytes]:
+    """What the loader maps, by address; without the two headers that say where in the file it comes from.
+
+    Raises:
+        AssertionError: when a segment lies where the loader cannot map it from.
+    """
+    elf = ELFFile(io.BytesIO(library))
+    tables = ((0, elf["e_ehsize"]), (elf["e_phoff"], elf["e_phoff"] + elf["e_phnum"] * elf["e_phentsize"]))
+    memory = {}
+    for segment in elf.iter_segments("PT_LOAD"):
+        offset, address, data = segment["p_offset"], segment["p_vaddr"], bytearray(segment.data())
+        assert offset % segment["p_align"] == address % segment["p_align"]
+        for start, stop in tables:
+            if offset <= start and stop <= offset + len(data):
+                data[start - offset : stop - offset] = bytes(stop - start)
+        memory[address] = bytes(data)
+    return memory
 
 
 def newest(versions: list[str], prefix: str) -> tuple[int, ...]:

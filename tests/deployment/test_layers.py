@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.deployment.elf_file import SharedLibrary, newest, read_shared_library
+from tests.deployment.elf_file import SharedLibrary, loaded_bytes, newest, read_shared_library
 
 from build_layers import Built, build_layer
-from layer_build import bytecode, omissions
+from layer_build import bytecode, omissions, wheels
 from layer_build.build import MB, ROOT, python_version
 from layer_build.tree import files_of
 from vision.draw import overlay
@@ -115,6 +115,21 @@ def test_every_library_is_for_the_processor_and_runs_on_amazon_linux_2023(
         NEWEST, True
     )
     assert newest(versions, "GLIBC") >= (2, 17)
+
+
+def test_every_library_loads_the_same_bytes_as_that_of_the_wheel(
+    architecture: str, packages: Path, tmp_path: Path
+) -> None:
+    wheels.install(
+        ROOT / "layers" / "runtime" / "requirements.lock",
+        tmp_path,
+        python=python_version(),
+        architecture=architecture,
+    )
+
+    for path in _shared_objects(packages):
+        original = tmp_path / path.relative_to(packages)
+        assert loaded_bytes(path.read_bytes()) == loaded_bytes(original.read_bytes()), path.name
 
 
 def test_every_library_finds_those_it_is_linked_to_in_the_layer_or_the_system(packages: Path) -> None:
