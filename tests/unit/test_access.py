@@ -151,6 +151,7 @@ def test_what_comes_from_queues_and_plain_invocations_is_iam_s_to_judge() -> Non
     assert edge(sqs_event("no upload"), FakeContext()) is not None
 
 
+@pytest.mark.filterwarnings("ignore:No application metrics")
 @pytest.mark.parametrize(
     ("authorizer", "caller", "client"),
     [
@@ -176,6 +177,7 @@ def test_logs_name_the_caller_and_metrics_count_its_client(
     assert [each["caller"] for each in metrics] == ([client] if client else [])
 
 
+@pytest.mark.filterwarnings("ignore:No application metrics")
 def test_a_caller_is_not_taken_for_the_next_one() -> None:
     handler = instrumented(_edge("NONE"))
     known = http_event()

@@ -94,7 +94,7 @@ class TestSecret:
     def test_a_name_that_would_not_do_in_a_log_or_metric_is_left_out(self, name: str) -> None:
         assert read_keys(json.dumps({name: FIRST})) == ()
 
-    @pytest.mark.parametrize("text", ["", "no JSON", json.dumps([FIRST]), json.dumps(FIRST), "null"])
+    @pytest.mark.parametrize("text", ["", "no JSON", json.dumps([FIRST]), json.dumps(FIRST), "null", "[" * 10**6])
     def test_a_secret_that_is_no_object_is_an_error_that_does_not_repeat_it(self, text: str) -> None:
         with pytest.raises(InvalidSettings) as caught:
             read_keys(text)

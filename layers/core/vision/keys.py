@@ -128,7 +128,7 @@ def read_keys(text: str) -> tuple[Key, ...]:
     """
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise InvalidSettings("the secret with the keys is not a JSON object")
