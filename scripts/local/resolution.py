@@ -67,6 +67,15 @@ def function_of(arn: str) -> str:
     return parts[6] if len(parts) > 6 else arn
 
 
+def without_nothing(value: Any) -> Any:
+    """Gives JSON without its nulls, which stand where a template says `AWS::NoValue`."""
+    if isinstance(value, dict):
+        return {key: without_nothing(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [without_nothing(each) for each in value if each is not None]
+    return value
+
+
 def _conditional(resource: Mapping[str, Any]) -> Any:
     properties = resource.get("Properties", {})
     if "Condition" in resource:
@@ -112,4 +121,4 @@ def _name(name: str, attribute: str, every: Mapping[str, Mapping[str, Any]]) -> 
     if attribute in ("", "Arn") and (attribute or kind in _REF_IS_ARN):
         service = kind.split("::")[1].lower()
         return _ARNS.get(kind, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{{}}").format(name)
-    return f"{name}.{attribute}" if attribute else name
+    return name if attribute in ("", "Name") else f"{name}.{attribute}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.clients import Clients
 from local.completion import complete
-from local.resolution import OUTPUT, for_moto, function_of
+from local.resolution import OUTPUT, for_moto, function_of, without_nothing
 from local.template import Route, Template
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def deploy(template: Template, clients: Clients) -> Stack:
     )
     described = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    resolved = {name: each for name, each in json.loads(outputs.pop(OUTPUT)).items() if each is not None}
+    resolved: dict[str, dict[str, Any]] = without_nothing(json.loads(outputs.pop(OUTPUT)))
     listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     names = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in listed}
     complete(template, resolved, names, clients)

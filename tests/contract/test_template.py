@@ -159,11 +159,12 @@ def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Templa
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
 def test_a_model_layer_holds_the_default_model_of_its_task(tmp_path: Path, task: str) -> None:
     source, artifacts = tmp_path / "models", tmp_path / "layer"
-    for name, card in {
+    cards: dict[str, dict[str, Any]] = {
         f"best-{task}": {"task": task, "default": True},
         f"another-{task}": {"task": task},
         "best-other": {"task": "pose", "default": True},
-    }.items():
+    }
+    for name, card in cards.items():
         (source / name).mkdir(parents=True)
         files = {"file": "model.onnx", "labels": "labels.txt"}
         (source / name / "card.json").write_text(json.dumps({**card, **files}))
