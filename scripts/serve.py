@@ -106,7 +106,8 @@ def _run(template: Path, listener: socket.socket, parameters: dict[str, str]) ->
     failures = service.start()
     stopped = _stop_on_signals()
     bucket = service.stack.outputs.get("InputBucket")
-    print(_welcome(listener, service.clients.endpoint, bucket, service.api_key), flush=True)
+    credentials = _CREDENTIALS[parameters["Auth"]].format(key=service.api_key)
+    print(_welcome(listener, service.clients.endpoint, bucket, credentials), flush=True)
     for name, reason in failures.items():
         log.note(f"{name} does not start: {reason}")
     stopped.wait()
@@ -114,20 +115,27 @@ def _run(template: Path, listener: socket.socket, parameters: dict[str, str]) ->
     service.stop()
 
 
-def _welcome(listener: socket.socket, s3: str, bucket: str | None, api_key: str) -> str:
+# Options of curl, by the template's parameter Auth.
+_CREDENTIALS = {
+    "NONE": "",
+    "API_KEY": "-H 'x-api-key: {key}' ",
+    "JWT": '-H "Authorization: Bearer $TOKEN" ',
+    "IAM": "--aws-sigv4 aws:amz:us-east-1:execute-api --user local:local ",
+}
+
+
+def _welcome(listener: socket.socket, s3: str, bucket: str | None, credentials: str) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     photo = "samples/cat.png" if (REPOSITORY / "samples" / "cat.png").is_file() else "photo.png"
     job = json.dumps({"task": "detection", "filename": "photo.png", "content_type": "image/png"})
-    header = f"-H 'x-api-key: {api_key}' " if api_key else ""
-    asked = f"Key      {api_key}, in the header x-api-key\n" if api_key else ""
     return f"""\
 The service is at {url}   Ctrl-C stops it; nothing is kept.
 S3       {s3}, uploads to {bucket}/uploads/<task>/
-{asked}
-Try      curl -s {header}--data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
+
+Try      curl -s {credentials}--data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
 Upload   curl -s -T {photo} '{s3}/{bucket}/uploads/detection/photo.png'
-   or    curl -s {header}-H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
+   or    curl -s {credentials}-H 'Content-Type: application/json' -d '{job}' {url}/v1/jobs
          and post the photo to the address, with the fields, that this answers.
 """
 

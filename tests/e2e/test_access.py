@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,8 +157,19 @@ def test_hugging_face_s_client_takes_the_key_for_its_token(keyed: LocalService, 
 @pytest.mark.slow
 def test_a_service_that_others_reach_asks_for_a_key_it_makes(start_service: Start, tmp_path: Path) -> None:
     service = start_service(tmp_path, HOST="0.0.0.0")
-    (line,) = [line for line in service.log.read_text().splitlines() if line.startswith("Key ")]
-    key = line.split()[1].rstrip(",")
+    (key,) = set(re.findall(r"curl .*-H 'x-api-key: (\w+)'", service.log.read_text()))
 
     assert service.request("GET", "/v1/models").status == 401
     assert service.request("GET", "/v1/models", None, {"x-api-key": key}).status == 200
+
+
+@pytest.mark.slow
+def test_what_it_says_to_try_with_signatures_works(start_service: Start, models_folder: Path) -> None:
+    service = start_service(models_folder, "--parameter-overrides", "Auth=IAM")
+    (options,) = set(re.findall(r"curl -s (--aws-sigv4 \S+ --user \S+)", service.log.read_text()))
+
+    signed = ["curl", "-s", *options.split(), f"{service.url}/v1/models/colors"]
+    answered = subprocess.run(signed, capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(answered)["id"] == "colors"
+    assert service.request("GET", "/v1/models/colors").status == 403
