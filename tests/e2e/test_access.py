@@ -135,7 +135,8 @@ def test_keys_rotate_without_a_call_that_fails(keyed: LocalService) -> None:
 
 
 def test_no_log_holds_a_key(keyed: LocalService) -> None:
-    keyed.request("GET", "/v1/models", None, {"x-api-key": WRONG})
+    for key in (KEY, WRONG):
+        keyed.request("GET", "/v1/models", None, {"x-api-key": key})
 
     log = keyed.log.read_text()
 
