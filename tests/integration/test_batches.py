@@ -142,7 +142,7 @@ def test_a_model_that_is_not_there_is_refused_before_an_image_is_opened(
     assert cloud.calls == []
 
 
-@pytest.mark.parametrize("error", ["Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"])
+@pytest.mark.parametrize("error", ["Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown", "VisionError"])
 def test_an_image_that_kills_the_function_is_lost_alone(cloud: Cloud, keys: list[str], error: str) -> None:
     deadly = "photos/5.png"
 

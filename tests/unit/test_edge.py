@@ -259,6 +259,13 @@ class TestPlainCalls:
 
         assert edge({"image": "aGk="}, FakeContext("id")) == {"got": {"image": "aGk="}, "id": "id"}
 
+    def test_an_error_that_nobody_foresaw_reaches_the_caller_without_internals(self) -> None:
+        def answer(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+            raise KeyError("/var/task/secret")
+
+        with pytest.raises(VisionError, match=r"^unforeseen error$"):
+            Edge({}, on_plain=answer)({"s3": {}}, FakeContext())
+
     def test_a_function_without_plain_calls_refuses_them(self) -> None:
         with pytest.raises(BadRequest):
             EDGE({"image": "aGk="}, FakeContext())

@@ -45,7 +45,8 @@ class ReadAhead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        # Not waited for: nobody wants what they still read, and S3 may take seconds to fail.
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def get(self, source: S3Object, max_bytes: int) -> bytes:
         """Gives an object's bytes, and sees to it that those after it are on their way."""

@@ -32,8 +32,8 @@ Document = dict[str, Any]
 MAX_FILE_BYTES = 16_000_000  # of lines kept in memory; masks of large photos take megabytes
 _RESERVE_MS = 3000  # to write the file, and for a photo that takes longer than those before it
 _LOST = (
-    "the function ended each time it came to this image, alone too: the image may need more memory or time "
-    "than the function has"
+    "the function failed or ended each time it came to this image, alone too: the image may need more memory "
+    "or time than the function has"
 )
 
 
@@ -97,7 +97,7 @@ class BatchWork:
     def _answer(self, document: Document, context: LambdaContext) -> Document:
         """The document without the items that are done, and with their file and counts."""
         shared, items = document["BatchInput"], document["Items"]
-        # After the function died in a part, its photos go one by one: the one at fault must fail alone.
+        # After the function died over a part, its photos go one by one: the one at fault must fail alone.
         is_alone = "alone" in document
         file, skipped = _File(), 0
         if "lost" in document:
