@@ -20,7 +20,7 @@ run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http
 	@$(BIN)/python scripts/samples.py || true
 	@PORT=$(PORT) $(BIN)/python scripts/serve.py $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
-test: .venv/.test .venv-sam/.done  ## lint, type-check and run every test
+test: .venv/.test .venv-sam/.done .venv-policy/.done  ## lint, type-check and run every test
 	@$(BIN)/python scripts/fetch_models.py || echo "The tests that need the pretrained models will be skipped."
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -81,7 +81,7 @@ keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mo
 	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))
 
 clean:  ## remove the virtual environments, caches and builds; models and samples stay
-	rm -rf .venv .venv-convert .venv-sam .aws-sam .layers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-convert .venv-sam .venv-policy .aws-sam .layers .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
 .venv/.base: layers/runtime/requirements.txt
@@ -99,12 +99,12 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@$(BIN)/python -m pip install --quiet --group $*
 	@touch $@
 
-# The SAM CLI pins many packages, so it has an environment of its own.
-.venv-sam/.done: pyproject.toml
-	@echo "Setting up .venv-sam ..."
-	@$(PYTHON) -m venv .venv-sam
-	@.venv-sam/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@.venv-sam/bin/python -m pip install --quiet --group sam
+# The SAM CLI and checkov pin many packages, so each has an environment of its own.
+.venv-sam/.done .venv-policy/.done: .venv-%/.done: pyproject.toml
+	@echo "Setting up .venv-$* ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@.venv-$*/bin/python -m pip install --quiet --group $*
 	@touch $@
 
 .PHONY: help run test test-conversion models convert evaluate quantize starter samples bench layers lock keys build deploy clean

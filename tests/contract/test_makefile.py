@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "layers/runtime/requirements.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    for name in (".venv/.base", ".venv/.local", ".venv/.test", ".venv-sam/.done"):
+    for name in (".venv/.base", ".venv/.local", ".venv/.test", ".venv-sam/.done", ".venv-policy/.done"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     failing = f"{FETCH}|scripts/samples.py"

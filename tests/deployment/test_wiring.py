@@ -2,17 +2,15 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 from moto import mock_aws
 from tests.deployment.wiring import TASKS, find_faults
 
 from local.clients import Clients
-from local.template import REGION, Template, read_template
+from local.template import Template, read_template
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-1111-2222-3333-444455556666"
 # Every condition of the template holds in one of them and does not in another.
@@ -44,17 +42,6 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
     },
     "bare": {"Auth": "NONE", "Alarms": "false", "Dashboard": "false"},
 }
-
-
-@pytest.fixture(scope="module")
-def clients() -> Clients:
-    """Clients cost 100 ms each, so that they are made once; the account is another for each walk."""
-    session: Any = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
-    with mock_aws():
-        made: Any = {
-            each.name: session.client(each.name) for each in fields(Clients) if each.name != "endpoint"
-        }
-    return Clients(endpoint="", **made)
 
 
 @pytest.fixture(autouse=True)
