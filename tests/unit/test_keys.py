@@ -94,7 +94,9 @@ class TestSecret:
     def test_a_name_that_would_not_do_in_a_log_or_metric_is_left_out(self, name: str) -> None:
         assert read_keys(json.dumps({name: FIRST})) == ()
 
-    @pytest.mark.parametrize("text", ["", "no JSON", json.dumps([FIRST]), json.dumps(FIRST), "null", "[" * 10**6])
+    @pytest.mark.parametrize(
+        "text", ["", "no JSON", json.dumps([FIRST]), json.dumps(FIRST), "null", "[" * 10**6]
+    )
     def test_a_secret_that_is_no_object_is_an_error_that_does_not_repeat_it(self, text: str) -> None:
         with pytest.raises(InvalidSettings) as caught:
             read_keys(text)
@@ -175,6 +177,16 @@ class TestRotation:
 
         assert ring.find(SECOND) is None
         assert _caller(ring, FIRST) == "web"
+
+    def test_a_clock_that_is_set_back_makes_the_keys_old(self) -> None:
+        secret = FakeSecret({"web": FIRST})
+        ring = secret.ring()
+        assert _caller(ring, FIRST) == "web"
+        secret.put({})
+
+        secret.now -= 3600
+
+        assert ring.find(FIRST) is None
 
     def test_both_keys_work_while_one_replaces_the_other(self) -> None:
         secret = FakeSecret({"web": FIRST})

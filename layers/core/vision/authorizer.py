@@ -24,11 +24,11 @@ from vision.settings import read_settings
 def build_authorizer() -> Callable[[Event, Any], Event]:
     """The handler of the authorizer function, with the keys read."""
     settings = read_settings(os.environ)
-    keys = KeyRing(
-        lambda: read_secret(settings.keys_secret), time.monotonic, refresh_s=settings.keys_refresh_s
-    )
+    # Not the monotonic clock: it may stand still while Lambda freezes the function between two calls, and a
+    # revoked key would be good for as long.
+    keys = KeyRing(lambda: read_secret(settings.keys_secret), time.time, refresh_s=settings.keys_refresh_s)
     keys.refresh()  # while the function starts: then Lambda gives a whole CPU
-    authorizer = Authorizer(keys, time.monotonic)
+    authorizer = Authorizer(keys, time.time)
     return lambda event, _context: authorizer.answer(event)
 
 
@@ -37,7 +37,7 @@ class Authorizer:
 
     Args:
         keys: of the callers.
-        clock: gives seconds that never go back.
+        clock: gives seconds.
     """
 
     def __init__(self, keys: KeyRing, clock: Callable[[], float]) -> None:
@@ -86,7 +86,7 @@ class Bucket:
         """Takes one call out, if there is one."""
         if math.isinf(self.rate):
             return True
-        self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self.rate)
+        self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._filled_at) * self.rate)
         self._filled_at = now
         if self._tokens < 1 - 1e-6:  # ten additions of 0.1 are a little less than one
             return False

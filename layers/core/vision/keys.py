@@ -52,7 +52,7 @@ class KeyRing:
 
     Args:
         fetch: gives the secret's text; raises `Unavailable` when it cannot be had.
-        clock: gives seconds that never go back.
+        clock: gives seconds, also those in which the process was frozen.
         refresh_s: age in seconds at which the keys are read again.
     """
 
@@ -63,7 +63,8 @@ class KeyRing:
         self._clock = clock
         self._refresh_s = refresh_s
         self._keys: tuple[Key, ...] = ()
-        self._read_at = self._next_try = -math.inf
+        self._read_at = self._tried_at = -math.inf
+        self._pause_s: float = 0
 
     def find(self, secret_key: str) -> Key | None:
         """Gives the key of a caller, or none; a key that was added a moment ago is found too.
@@ -84,21 +85,21 @@ class KeyRing:
 
     @property
     def _age_s(self) -> float:
-        return self._clock() - self._read_at
+        return abs(self._clock() - self._read_at)  # a clock that was set back makes keys old, not young
 
     def refresh(self) -> None:
         """Reads the keys, unless that was tried a moment ago; the old ones stay where that fails."""
         now = self._clock()
-        if now < self._next_try:
+        if abs(now - self._tried_at) < self._pause_s:
             return
         try:
             self._keys = read_keys(self._fetch())
         except VisionError as error:
             logger.error("the keys could not be read: %s", error.detail)
-            self._next_try = self._clock() + AFTER_FAILURE_S
+            self._tried_at, self._pause_s = self._clock(), AFTER_FAILURE_S
         else:
-            self._read_at = now
-            self._next_try = now + min(RETRY_S, self._refresh_s)
+            self._read_at = self._tried_at = now
+            self._pause_s = min(RETRY_S, self._refresh_s)
 
 
 def match(secret_key: str, keys: tuple[Key, ...]) -> Key | None:
