@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.fakes import FakeContext, http_event
+from tests.fakes import FakeContext, http_call, http_event
 from tests.graphs import mean_graph, write_model
 
 from vision import __version__, service
-from vision.telemetry import Handler
+from vision.batches import Batches
+from vision.portal import BatchDesk
+from vision.request import Identity
+from vision.settings import Settings
+from vision.telemetry import Handler, Stopwatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics:UserWarning")
 
@@ -171,6 +176,13 @@ class TestJobDesk:
         assert _call(desk, "GET", f"/v1/jobs/{'0' * 32}")[0] == 404
 
 
+class FakeBatches:
+    """Gives the token that it was asked with."""
+
+    def create(self, _document: Any, token: str, _new_id: str, _now: Any) -> dict[str, Any]:
+        return {"token": token}
+
+
 class TestBatches:
     @pytest.fixture
     def desk(self, monkeypatch: pytest.MonkeyPatch) -> Handler:
@@ -195,3 +207,17 @@ class TestBatches:
 
         assert answer["statusCode"] == 400
         assert json.loads(answer["body"])["parameter"] == "Idempotency-Key"
+
+    @pytest.mark.parametrize(
+        ("caller", "header", "token"),
+        [("ann", "monday", "ann\nmonday"), ("bob", "monday", "bob\nmonday"), ("ann", "", "")],
+    )
+    def test_a_token_is_the_callers_own(self, caller: str, header: str, token: str) -> None:
+        desk = BatchDesk(cast(Batches, FakeBatches()), Settings(models=Path(), state_machine="arn"))
+        headers = {"content-type": "application/json", "idempotency-key": header}
+        call = replace(http_call("{}", headers=headers), identity=Identity(caller=caller))
+
+        reply = desk.create(call, Stopwatch())
+
+        assert reply.status == 202
+        assert json.loads(reply.body)["token"] == token

@@ -101,6 +101,8 @@ class BatchDesk:
         if len(token) > _MAX_TOKEN:
             detail = f"Idempotency-Key: must be at most {_MAX_TOKEN} characters"
             raise InvalidParameter(detail, parameter="Idempotency-Key")
+        if token:
+            token = f"{call.identity.caller}\n{token}"  # another caller's `monday` is another batch
         document = read_json(call, self._settings.max_bytes)
         answer = self._batches.create(document, token, uuid.uuid4().hex, datetime.now(UTC))
         return replies.json_reply(answer, 202)
