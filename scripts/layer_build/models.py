@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -46,16 +47,19 @@ def served_files(folder: Path) -> list[Path]:
 
 
 def copy_model(folder: Path, target: Path) -> None:
-    """Copies what serving reads of a model into a folder of models.
+    """Copies what serving reads of a model into a folder of models; functions trust what lies there.
 
     Raises:
-        ValueError: when a file that the card names is missing.
+        ValueError: when a file that the card names is missing, or not the one the card was written for.
     """
+    hashes = _hashes(_card(folder))
     place = target / folder.name
     place.mkdir(parents=True)
     for path in served_files(folder):
         if not path.is_file():
             raise ValueError(f"{path}: is missing; fetch the model anew with 'make models'")
+        if path.name in hashes and hashlib.sha256(path.read_bytes()).hexdigest() != hashes[path.name]:
+            raise ValueError(f"{path}: is not the file of its card; fetch the model anew with 'make models'")
         shutil.copyfile(path, place / path.name)
 
 
@@ -66,6 +70,12 @@ def size_of_model(folder: Path) -> int:
 
 def _cards(models: Path) -> dict[Path, dict[str, Any]]:
     return {path.parent: _card(path.parent) for path in sorted(models.glob("*/card.json"))}
+
+
+def _hashes(card: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of the graph and of its weights, by file name."""
+    files = [card, *([card["external_data"]] if card.get("external_data") else [])]
+    return {each["file"]: each["sha256"] for each in files}
 
 
 def _card(folder: Path) -> dict[str, Any]:

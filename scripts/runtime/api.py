@@ -100,6 +100,9 @@ class _Server(ThreadingHTTPServer):
 def _handler_for(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer in two packets would wait 40 ms for the other end's acknowledgement of the first.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             found = api.next_event() if self.path == f"{_VERSION}/invocation/next" else None
@@ -118,6 +121,7 @@ def _handler_for(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, text)
             self.end_headers()
             self.wfile.write(body)
+            self.wfile.flush()
 
         def log_message(self, *_: Any) -> None:
             """Leaves the terminal to the function."""

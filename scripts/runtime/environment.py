@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Image:
         packages: of AWS's runtime.
         variables: of the function: the template's and Lambda's own.
         timeout_s: seconds that an event may take.
+        cores: of this machine that the process may use; 0: all.
     """
 
     handler: str
@@ -51,19 +53,22 @@ class Image:
     packages: Path
     variables: Mapping[str, str]
     timeout_s: float = 30
+    cores: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What a process has taken, in bytes.
+class Usage:
+    """What a process has taken so far.
 
     Attributes:
-        peak: most that was resident at one time, libraries mapped from files included (VmHWM).
-        own: resident now and shared with no other process.
+        peak_bytes: most that was resident at one time, libraries mapped from files included (VmHWM).
+        own_bytes: resident now and shared with no other process.
+        cpu_s: seconds of CPU, of all threads.
     """
 
-    peak: int
-    own: int
+    peak_bytes: int
+    own_bytes: int
+    cpu_s: float
 
 
 class Environment:
@@ -78,6 +83,8 @@ class Environment:
         log: what the process has printed, by line.
         is_isolated: whether it sees only what Lambda shows it; else only Python's path is set.
         start_s: seconds from the start of the process until it asked for an event.
+        answered_s: seconds from the start of the process until its latest answer.
+        duration_s: seconds from its latest event until the answer.
         began_at: when the process was started, by `time.time()`.
 
     Raises:
@@ -97,16 +104,17 @@ class Environment:
         self._open.callback(self._api.close)
         self._timeout_s = image.timeout_s
         command, variables, folder = self._command(image, options, base)
-        self._process = subprocess.Popen(
-            command,
-            env=variables,
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+        with _on_cores(image.cores):
+            self._process = subprocess.Popen(
+                command,
+                env=variables,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
         self.began_at, began = self._begin()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -115,7 +123,8 @@ class Environment:
         if started is None or started.failed:
             self.close()
             raise StartFailed("\n".join([str(started.value if started else ""), *self.log[-40:]]))
-        self.start_s = started.at - began
+        self.start_s = self.answered_s = started.at - began
+        self.duration_s = 0.0
         self._began = began
 
     def invoke(self, event: Any) -> Any:
@@ -124,20 +133,28 @@ class Environment:
         Raises:
             InvocationFailed: with AWS's description of the error, or with what was logged.
         """
-        self._api.send(json.dumps(event).encode())
+        payload = json.dumps(event).encode()
+        sent = time.perf_counter()
+        self._api.send(payload)
         outcome = self._wait(self._api.answers, self._timeout_s)
         if outcome is None or outcome.failed:
             raise InvocationFailed("\n".join([str(outcome.value if outcome else ""), *self.log[-40:]]))
-        self.answered_s = outcome.at - self._began
+        self.answered_s, self.duration_s = outcome.at - self._began, outcome.at - sent
         return outcome.value
 
-    def memory(self) -> Memory:
+    def usage(self) -> Usage:
         """What the process has taken so far."""
         folder = Path("/proc") / str(self._process.pid)
         status = (folder / "status").read_text(encoding="utf-8")
         sums = (folder / "smaps_rollup").read_text(encoding="utf-8")
         own = _kilobytes(sums, "Private_Clean:") + _kilobytes(sums, "Private_Dirty:")
-        return Memory(peak=_kilobytes(status, "VmHWM:") * 1024, own=own * 1024)
+        # stat counts in hundredths of a second; this counts in nanoseconds, but only the threads that live.
+        threads = [path.read_text(encoding="utf-8") for path in (folder / "task").glob("*/schedstat")]
+        return Usage(
+            peak_bytes=_kilobytes(status, "VmHWM:") * 1024,
+            own_bytes=own * 1024,
+            cpu_s=sum(int(each.split()[0]) for each in threads) / 1e9,
+        )
 
     def close(self) -> None:
         """Ends the process and removes its /tmp."""
@@ -209,6 +226,20 @@ class Environment:
         self._process.kill()
         self._process.wait()
         self._reader.join(1)
+
+
+@contextmanager
+def _on_cores(number: int) -> Iterator[None]:
+    """Starts processes on some cores only: they inherit those of the thread that starts them."""
+    if not number or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(own)[-number:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def _kilobytes(text: str, name: str) -> int:

@@ -15,12 +15,14 @@ MAX_LINES = 260
 
 # A module imports only from those before it.
 ORDER = (
-    *("__init__", "errors", "settings", "geometry", "records", "card", "results", "params", "request"),
+    *("__init__", "frozen", "errors", "settings", "geometry"),
+    *("records", "card", "results", "params", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "checks", "models", "masks", "polygons", "draw", "response"),
-    *("claims", "jobs", "batches", "manifest", "telemetry", "pipeline", "inference", "uploads", "parts", "notices"),
+    *("claims", "jobs", "batches", "manifest", "telemetry"),
+    *("pipeline", "inference", "uploads", "parts", "notices"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ import build_layers
 from layer_build import build, bytecode, models, omissions, symbols, tree
 from layer_build.build import MB, ROOT
 
+ONE = hashlib.sha256(b"1").hexdigest()
 RUNTIME = ROOT / "layers" / "runtime"
 RESOURCES = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))["Resources"]
 
@@ -214,7 +216,9 @@ def test_a_build_without_an_interpreter_goes_on_and_says_what_is_lost(
 
 
 def test_a_model_layer_holds_what_serving_reads_and_no_more(tmp_path: Path) -> None:
-    model = _model(tmp_path / "models", "m", "detection", external_data={"file": "weights.bin"})
+    model = _model(
+        tmp_path / "models", "m", "detection", external_data={"file": "weights.bin", "sha256": ONE}
+    )
     for name in ("weights.bin", "report.html", "calibration.npz"):
         (model / name).write_bytes(b"1")
 
@@ -222,6 +226,13 @@ def test_a_model_layer_holds_what_serving_reads_and_no_more(tmp_path: Path) -> N
 
     names = [str(path.relative_to(tmp_path / "opt")) for path in tree.files_of(tmp_path / "opt")]
     assert names == [f"models/m/{name}" for name in ("card.json", "labels.txt", "model.onnx", "weights.bin")]
+
+
+def test_a_model_that_is_not_the_one_of_its_card_stops_the_build(tmp_path: Path) -> None:
+    (_model(tmp_path, "m", "detection") / "model.onnx").write_bytes(b"another")
+
+    with pytest.raises(ValueError, match=r"model\.onnx: is not the file of its card"):
+        models.copy_model(tmp_path / "m", tmp_path / "opt")
 
 
 def test_a_model_whose_file_is_missing_stops_the_build(tmp_path: Path) -> None:
@@ -293,7 +304,8 @@ def _lock() -> str:
 def _model(folder: Path, name: str, task: str, **fields: object) -> Path:
     model = folder / name
     model.mkdir(parents=True)
-    card = {"task": task, "file": "model.onnx", "labels": "labels.txt", **fields}
+    files = {"file": "model.onnx", "sha256": hashlib.sha256(b"").hexdigest(), "labels": "labels.txt"}
+    card = {"task": task, **files, **fields}
     (model / "card.json").write_text(json.dumps(card))
     (model / "model.onnx").touch()
     (model / "labels.txt").touch()

@@ -238,7 +238,7 @@ def test_a_classification_process_stays_below_200_mb(start: Start, world: World)
         answer = environment.invoke(http_event("POST", "/v1/classify", body, kind))
         assert answer["statusCode"] == 200
 
-    assert environment.memory().peak < _MAX_CLASSIFICATION_BYTES
+    assert environment.usage().peak_bytes < _MAX_CLASSIFICATION_BYTES
 
 
 def test_a_handler_that_raises_is_told_as_aws_tells_it(start_with_probe: Start) -> None:

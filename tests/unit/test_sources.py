@@ -57,3 +57,12 @@ def test_a_folder_on_disk_is_held_against_the_hashes_of_its_card(folder: Path) -
 
     with pytest.raises(InvalidModel, match="sha256"), source.files(card, math.inf):
         pass
+
+
+def test_a_folder_whose_files_are_proven_is_not_read_for_its_hashes(folder: Path) -> None:
+    source = FolderSource(folder, is_proven=True)
+    card = _card(source, "one")
+    (folder / "one" / "model.onnx").write_bytes(b"another")
+
+    with source.files(card, math.inf) as place:
+        assert place == folder / "one"

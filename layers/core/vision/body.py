@@ -17,10 +17,11 @@ from vision.errors import BadRequest, InvalidParameter, TooLarge
 from vision.request import HttpCall, ImageSource, InlineImage, Request, S3Object
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
+# Compiled when first used, and kept by `re`: a photo as it is, the most common body, needs none of them.
+_BOUNDARY = r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))'
 # One parameter of a header: its quoted value may hold anything, "; name=" too.
-_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^";\s]*))')
-_DATA_URL = re.compile(r"data:[\w.+/-]*;base64,")
+_PARAMETER = r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^";\s]*))'
+_DATA_URL = r"data:[\w.+/-]*;base64,"
 _MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
@@ -117,7 +118,7 @@ def _raw_request(call: HttpCall, max_bytes: int) -> Request:
 
 
 def _read_form(call: HttpCall, max_bytes: int) -> Request:
-    boundary = _BOUNDARY.search(call.headers.get("content-type", ""))
+    boundary = re.search(_BOUNDARY, call.headers.get("content-type", ""), re.IGNORECASE)
     if not boundary:
         raise BadRequest("the form's content type names no boundary")
     data = read_bytes(call, max_bytes)
@@ -148,7 +149,7 @@ def _form_fields(data: bytes, boundary: bytes) -> dict[str, bytes]:
 def _field_name(head: bytes) -> str:
     for line in head.decode("utf-8", "replace").split("\r\n"):
         if line.lower().startswith("content-disposition:"):
-            names = (found for found in _PARAMETER.finditer(line) if found[1].lower() == "name")
+            names = (found for found in re.finditer(_PARAMETER, line) if found[1].lower() == "name")
             return next((found[2] or found[3] or "" for found in names), "")
     return ""
 
@@ -194,7 +195,7 @@ def _s3_object(value: object) -> S3Object:
 def _decoded(value: object, name: str, max_bytes: int) -> bytes:
     if not isinstance(value, str):
         raise BadRequest(f'"{name}" must be an image in base64')
-    prefix = _DATA_URL.match(value)
+    prefix = re.match(_DATA_URL, value)
     text = value[prefix.end() :] if prefix else value
     return _limited(_from_base64(text, f'"{name}"'), max_bytes)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from vision.errors import InvalidModel
+from vision.frozen import dataclass
 from vision.records import read_record, to_document
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

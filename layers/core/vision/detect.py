@@ -7,7 +7,6 @@ detector shares comes after: threshold, wanted labels, NMS, and the way back to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from vision.card import ModelCard
 from vision.classify import sigmoid, softmax
+from vision.frozen import dataclass
 from vision.geometry import Geometry
 from vision.nms import nms
 from vision.results import Detections

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from vision.errors import BadRequest
+from vision.frozen import dataclass
 from vision.request import HttpCall, Identity, S3Object, Upload
 
 Event = dict[str, Any]

@@ -7,10 +7,10 @@ pixel. A box is (xmin, ymin, xmax, ymax).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from vision.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

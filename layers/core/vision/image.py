@@ -11,7 +11,7 @@ import importlib
 import io
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from PIL import Image
 
 from vision.errors import InvalidImage, TooLarge
 from vision.formats import format_of
+from vision.frozen import dataclass
 from vision.limits import check_scans, check_tiles
 from vision.upright import CODEC_FAULTS, orientation_of, to_rgb, turned
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.card import ModelCard, Task
 from vision.errors import InvalidModel, InvalidParameter, InvalidSettings, NotFound
+from vision.frozen import dataclass
 from vision.sources import Cards, ModelSource
 from vision.weights import check_references, prove
 

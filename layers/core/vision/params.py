@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vision.errors import InvalidParameter
+from vision.frozen import dataclass
 
 MASK_FORMATS = ("rle", "png", "polygon", "none")
 MAX_TOP_K = 1000

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.card import ModelCard
 from vision.errors import InvalidModel
+from vision.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

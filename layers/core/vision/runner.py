@@ -11,7 +11,6 @@ The options are chosen by measurement (two cores, onnxruntime 1.32, medians of 6
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from vision.errors import InvalidModel, VisionError
+from vision.frozen import dataclass
 
 # Warnings of the runtime (4 are fatal, 3 errors) are about the graph, not the request.
 onnxruntime.set_default_logger_severity(3)

@@ -24,7 +24,7 @@ from vision.edge import Edge
 from vision.errors import Unavailable
 from vision.models import Models, open_runner
 from vision.request import Upload
-from vision.settings import BucketFolder, Settings, read_settings
+from vision.settings import LAYER_MODELS, BucketFolder, Settings, read_settings
 from vision.sources import FolderSource, ModelSource
 from vision.telemetry import Handler, instrumented, logger
 
@@ -151,7 +151,7 @@ def open_models(settings: Settings) -> Models:
 
 def _source(place: Path | BucketFolder) -> ModelSource:
     if isinstance(place, Path):
-        return FolderSource(place)
+        return FolderSource(place, is_proven=place == LAYER_MODELS)
     # 10 ms, and boto3 later, spent only where models lie in S3.
     import tempfile  # noqa: PLC0415
 

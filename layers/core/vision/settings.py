@@ -6,22 +6,23 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vision.errors import InvalidSettings
+from vision.frozen import dataclass
 
 Auth = Literal["API_KEY", "JWT", "IAM", "NONE"]
 
 ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+LAYER_MODELS = Path("/opt/models")
 MEGABYTES_A_CPU = 1769  # Lambda gives one vCPU per 1,769 MB of memory
 
 # How long a model may take to come from S3. A function has 10 s to start, or is started again with its first
 # event; with provisioned concurrency it has 130 s. An answer over HTTP must come within 30 s, and the model
 # has to be loaded and run in them too.
 START_S, PROVISIONED_START_S, FETCH_S = 7, 100, 20
-_S3_PREFIX = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
+_S3_PREFIX = r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _default_models(environment: Mapping[str, str]) -> Path:
     if ON_LAMBDA in environment:
-        return Path("/opt/models")
+        return LAYER_MODELS
     return Path(__file__).resolve().parents[3] / "models"
 
 
 def _place(text: str) -> Path | BucketFolder:
-    found = _S3_PREFIX.fullmatch(text)
+    found = re.fullmatch(_S3_PREFIX, text)
     if found:
         prefix = (found[2] or "").strip("/")
         return BucketFolder(found[1], f"{prefix}/" if prefix else "")

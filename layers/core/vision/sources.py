@@ -48,10 +48,13 @@ class FolderSource:
 
     Args:
         folder: holds one folder a model; may be missing: then there are no models.
+        is_proven: whether the files are known to be right. Those of a layer are: its build holds them against
+            their hashes, and nobody can change a layer. To do it again takes 8 ms of a cold start for 4 MB.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_proven: bool = False) -> None:
         self._folder = folder
+        self._is_proven = is_proven
 
     def __str__(self) -> str:
         return str(self._folder)
@@ -68,7 +71,8 @@ class FolderSource:
     def files(self, card: ModelCard, deadline: float) -> Iterator[Path]:  # noqa: ARG002  # nothing takes long here
         """Gives a model's own folder."""
         folder = self._folder / card.id
-        prove(folder, card)
+        if not self._is_proven:
+            prove(folder, card)
         yield folder
 
 

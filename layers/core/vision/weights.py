@@ -8,7 +8,6 @@ read here first: a walk over the file's protobuf fields (onnx.proto3) that skips
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,6 +56,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: when it cannot be read.
     """
+    import hashlib  # noqa: PLC0415  # 4 ms of a cold start, for OpenSSL is loaded; models in a layer need it not
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -86,7 +87,7 @@ def check_references(folder: Path, card: ModelCard) -> None:
 
 
 def _may_name_files(path: Path) -> bool:
-    if not 0 < path.stat().st_size <= _SEARCHED_BYTES:
+    if not path.is_file() or not 0 < path.stat().st_size <= _SEARCHED_BYTES:
         return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(_KEY) >= 0

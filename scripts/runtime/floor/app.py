@@ -11,7 +11,7 @@ from PIL import Image
 
 CARD = json.loads(os.environ["FLOOR_CARD"])
 OPTIONS = onnxruntime.SessionOptions()
-OPTIONS.intra_op_num_threads = int(os.environ["FLOOR_THREADS"])
+OPTIONS.intra_op_num_threads = max(1, round(int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) / 1769))
 SESSION = onnxruntime.InferenceSession(os.environ["FLOOR_MODEL"], OPTIONS, providers=["CPUExecutionProvider"])
 
 
