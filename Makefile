@@ -74,8 +74,8 @@ build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .
 	@$(BIN)/python scripts/fetch_models.py || { echo "To package what lies in models/ instead: $(SAM_BUILD)" >&2; exit 1; }
 	$(SAM_BUILD)
 
-deploy: build  ## put the service into your AWS account; asks what it needs to know
-	.venv-sam/bin/sam deploy --guided
+deploy: build  ## put the service into your AWS account: PARAMETERS="AlarmEmail=you@example.org" sets parameters
+	.venv-sam/bin/sam deploy --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
 
 keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mobile or REVOKE=mobile/1a2b3c4d takes away
 	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))

@@ -216,6 +216,44 @@ def _build_models(source: Path, artifacts: Path, task: str) -> subprocess.Comple
     )
 
 
+def test_what_the_three_tasks_have_alike_is_written_alike() -> None:
+    """Copies by hand drift apart: with the names of the tasks taken out they must be the same."""
+    resources = SAM["Resources"]
+    # What is said of a task is its own.
+    own = {"Description", "AlarmDescription"}
+
+    def of(task: str) -> dict[str, Any]:
+        text = json.dumps({name: each for name, each in resources.items() if name.startswith(task)})
+        copies: dict[str, Any] = json.loads(
+            text.replace(task, "Task").replace(task.lower(), "task"),
+            object_hook=lambda part: {key: value for key, value in part.items() if key not in own},
+        )
+        return copies
+
+    classification = of("Classification")
+    assert len(classification) > 15
+    assert of("Detection") == classification
+    assert of("Segmentation") == classification
+
+
+def test_every_parameter_is_described_and_grouped() -> None:
+    groups = SAM["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(SAM["Parameters"])
+    assert all(len(parameter["Description"]) > 20 for parameter in SAM["Parameters"].values())
+    # Nothing has to be known before the first deployment.
+    assert all("Default" in parameter for parameter in SAM["Parameters"].values())
+
+
+def test_the_handbook_of_deployment_names_every_parameter_with_its_default() -> None:
+    page = (REPOSITORY / "docs/deploy.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+
+    stated = {name: default.strip("`") for name, default in rows.items() if name in SAM["Parameters"]}
+    assert stated == {name: str(each["Default"]) or "none" for name, each in SAM["Parameters"].items()}
+
+
 @pytest.mark.slow
 def test_sam_finds_nothing_wrong() -> None:
     # In a virtual environment of its own: aws-sam-cli pins versions of packages that the tests use too.
