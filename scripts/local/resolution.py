@@ -54,8 +54,10 @@ def for_moto(template: Template, made: Set[str]) -> dict[str, Any]:
         for name, output in template.cloudformation.get("Outputs", {}).items()
         if output["Value"].get("Ref") in made
     }
+    # moto takes its time to read what it has no use for.
+    sections = ("Parameters", "Mappings", "Conditions")
     return {
-        **template.cloudformation,
+        **{each: template.cloudformation[each] for each in sections if each in template.cloudformation},
         "Resources": {name: every[name] for name in every if name in made},
         "Outputs": {**outputs, OUTPUT: {"Value": {"Fn::ToJsonString": properties}}},
     }

@@ -195,7 +195,7 @@ def roles(it: Deployed) -> Iterator[str]:
         for policy, each in it.resources("AWS::IAM::ManagedPolicy").items():
             if policy in attached or name in each.get("Roles", []):
                 policies.append(each["PolicyDocument"])
-        context = {"events:source": "vision", "s3:prefix": f"{it.template.parameters['ModelsPrefix']}/"}
+        context = {"s3:prefix": f"{it.template.parameters['ModelsPrefix']}/"}
         for action, resource in needs(name, it.ids, it.template.parameters):
             if not allows(policies, action, resource, context):
                 yield f"{name} may not {action} on {resource}"

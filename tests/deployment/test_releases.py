@@ -1,0 +1,91 @@
+"""Versions and aliases: who calls what, and that whatever is new is published."""
+
+import json
+from typing import Any
+
+import pytest
+from moto import mock_aws
+from tests.deployment.test_wiring import DEPLOYMENTS
+from tests.deployment.wiring import TASKS
+
+from local.clients import Clients
+from local.stack import deploy
+from local.template import read_template
+
+LIVE = {name: DEPLOYMENTS[name] for name in ("with everything", "kept warm")}
+PLAIN = {name: DEPLOYMENTS[name] for name in ("as it comes", "bare")}
+
+
+def resolved(parameters: dict[str, str], clients: Clients) -> dict[str, Any]:
+    with mock_aws():
+        return dict(deploy(read_template(parameters=parameters), clients).resolved)
+
+
+def callees(resources: dict[str, Any], task: str) -> set[str]:
+    """What HTTP and the queue of a task call."""
+    return {
+        resources[f"{task}Integration"]["IntegrationUri"],
+        resources[f"{task}Permission"]["FunctionName"],
+        resources[f"{task}Uploads"]["FunctionName"],
+    }
+
+
+@pytest.mark.parametrize("deployment", LIVE)
+def test_where_versions_are_published_all_calls_go_through_the_alias(
+    deployment: str, clients: Clients
+) -> None:
+    resources = resolved(LIVE[deployment], clients)
+
+    for task in TASKS:
+        (callee,) = callees(resources, task)
+        assert callee.endswith(f":function:{task}Function:live")
+        assert resources[f"{task}Alias"]["FunctionVersion"] == f"{task}Version.Version"
+
+
+@pytest.mark.parametrize("deployment", PLAIN)
+def test_else_calls_go_to_the_function_itself_and_no_version_is_made(
+    deployment: str, clients: Clients
+) -> None:
+    resources = resolved(PLAIN[deployment], clients)
+
+    for task in TASKS:
+        (callee,) = callees(resources, task)
+        assert callee.endswith(f":function:{task}Function")
+        assert f"{task}Version" not in resources
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_new_layer_new_memory_or_a_new_release_is_a_new_version(task: str) -> None:
+    resources = read_template().cloudformation["Resources"]
+    function = resources[f"{task}Function"]["Properties"]
+    description = json.dumps(resources[f"{task}Version"]["Properties"]["Description"])
+
+    # The layers are renamed by their content, so that a reference changes with it.
+    assert all(json.dumps(layer) in description for layer in function["Layers"])
+    assert f"${{{task}MemoryMb}}" in description
+    assert "${Release}" in description
+    # Lambda publishes no second version of a function that has not changed.
+    assert "${Release}" in json.dumps(function["Description"])
+
+
+def test_a_description_is_no_longer_than_lambda_takes(clients: Clients) -> None:
+    resources = resolved({**LIVE["with everything"], "Release": "r" * 40}, clients)
+
+    assert all(
+        len(each["Description"]) <= 256
+        for each in resources.values()
+        if "Description" in each and "Code" in each
+    )
+    assert all(len(resources[f"{task}Version"]["Description"]) <= 200 for task in TASKS)
+
+
+def test_an_alarm_turns_a_gradual_deployment_back(clients: Clients) -> None:
+    resources = resolved(LIVE["with everything"], clients)
+
+    for task in TASKS:
+        group = resources[f"{task}DeploymentGroup"]
+        (alarm,) = group["AlarmConfiguration"]["Alarms"]
+        (dimension,) = resources[alarm["Name"]]["Dimensions"]
+        assert dimension == {"Name": "FunctionName", "Value": f"{task}Function"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
