@@ -62,6 +62,11 @@ samples: .venv/.base  ## put four photos to try the service on into samples/
 bench: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## time the handler against the bare work; PHOTO=file.jpg times that photo
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
+bench-cold: .venv/.local  ## time cold starts under AWS's own runtime, from the built layers
+	@$(BIN)/python scripts/samples.py
+	@$(MAKE) --no-print-directory layers ARCHITECTURE=$(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64) >/dev/null
+	@$(BIN)/python scripts/bench_cold.py $(PHOTO) $(OPTIONS)
+
 layers: .venv/.local  ## build the Lambda layers into .layers/ and print their sizes; ARCHITECTURE=x86_64 or arm64 for one
 	@$(BIN)/python scripts/build_layers.py --architecture $(LAYERS_FOR)
 
@@ -107,4 +112,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-$*/bin/python -m pip install --quiet --group $*
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench layers lock keys build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench bench-cold layers lock keys build deploy clean
