@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runtime import sandbox
 from runtime.environment import Environment, Image
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -61,10 +62,11 @@ def floor_of(image: Image, card: Path) -> Image:
         card: the model's card, in the merged layers.
     """
     document = json.loads(card.read_text(encoding="utf-8"))
+    opt = image.opt if sandbox.missing() else "/opt"
     variables = {
         **image.variables,
         "FLOOR_CARD": json.dumps(document["input"]),
-        "FLOOR_MODEL": f"/opt/models/{document['id']}/{document['file']}",
+        "FLOOR_MODEL": f"{opt}/models/{document['id']}/{document['file']}",
     }
     return replace(image, task=_FLOOR, variables=variables)
 
