@@ -16,6 +16,7 @@ from vision.card import ModelCard
 from vision.errors import InvalidModel
 
 _VARINT, _EIGHT_BYTES, _DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
+_VERSION_TAG = 0x08
 _KEY = b"location"  # what the name of another file stands under
 # A small file without these bytes names none, and looking for them takes a third of the walk's time.
 _SEARCHED_BYTES = 16_000_000
@@ -90,7 +91,8 @@ def _may_name_files(path: Path) -> bool:
     if not path.is_file() or not 0 < path.stat().st_size <= _SEARCHED_BYTES:
         return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(_KEY) >= 0
+        # What does not begin as ONNX files do, with their version, is walked, which says what is wrong with it.
+        return data[0] != _VERSION_TAG or data.find(_KEY) >= 0
 
 
 def external_files(path: Path) -> frozenset[str]:
