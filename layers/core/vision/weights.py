@@ -91,7 +91,7 @@ def _may_name_files(path: Path) -> bool:
     if not path.is_file() or not 0 < path.stat().st_size <= _SEARCHED_BYTES:
         return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        # What does not begin as ONNX files do, with their version, is walked, which says what is wrong with it.
+        # What does not begin with its version, as ONNX files do, is walked, to say what is wrong with it.
         return data[0] != _VERSION_TAG or data.find(_KEY) >= 0
 
 
