@@ -86,7 +86,7 @@ keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mo
 	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))
 
 clean:  ## remove the virtual environments, caches and builds; models and samples stay
-	rm -rf .venv .venv-convert .venv-sam .venv-policy .aws-sam .layers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-convert .venv-sam .venv-policy .aws-sam .layers .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
 .venv/.base: layers/runtime/requirements.txt

@@ -26,6 +26,11 @@ def test_models_are_in_a_layer_on_lambda() -> None:
     assert settings.models == Path("/opt/models")
 
 
+def test_a_function_that_was_not_told_how_callers_are_known_asks_for_keys() -> None:
+    assert read_settings({"AWS_LAMBDA_FUNCTION_NAME": "vision-classify"}).auth == "API_KEY"
+    assert read_settings({}).auth == "NONE"
+
+
 def test_each_variable_reaches_its_setting() -> None:
     settings = read_settings(
         {

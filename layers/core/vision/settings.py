@@ -120,7 +120,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         InvalidSettings: one error that names every variable at fault.
     """
-    values: dict[str, Any] = {"models": _default_models(environment)}
+    values: dict[str, Any] = {"models": _default_models(environment), "auth": _default_auth(environment)}
     problems = []
     for variable, (field, parse) in VARIABLES.items():
         text = environment.get(variable, "").strip()
@@ -139,6 +139,11 @@ def _default_models(environment: Mapping[str, str]) -> Path:
     if ON_LAMBDA in environment:
         return LAYER_MODELS
     return Path(__file__).resolve().parents[3] / "models"
+
+
+def _default_auth(environment: Mapping[str, str]) -> Auth:
+    # A deployment that lost the variable is closed, not open.
+    return "API_KEY" if ON_LAMBDA in environment else "NONE"
 
 
 def _place(text: str) -> Path | BucketFolder:
