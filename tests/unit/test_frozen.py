@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -93,3 +93,20 @@ def test_an_object_can_be_copied_and_sent() -> None:
 
     assert copy.copy(place) == place
     assert pickle.loads(pickle.dumps(place)) == place
+
+
+@pytest.mark.parametrize(
+    "unserved", [dataclasses.field(init=False), dataclasses.field(compare=False)], ids=["init", "compare"]
+)
+def test_what_the_shared_functions_would_pass_over_is_refused(unserved: Any) -> None:
+    with pytest.raises(TypeError, match="not served"):
+        frozen.dataclass(frozen=True, slots=True)(
+            type("Odd", (), {"__annotations__": {"x": int}, "x": unserved})
+        )
+
+
+def test_a_class_variable_is_refused() -> None:
+    with pytest.raises(TypeError, match="not served"):
+        frozen.dataclass(frozen=True, slots=True)(
+            type("Odd", (), {"__annotations__": {"x": ClassVar[int]}, "x": 1})
+        )

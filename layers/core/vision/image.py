@@ -206,7 +206,8 @@ def _opened(data: bytes, name: str) -> Image.Image:
     plugin = "WebP" if name == "WEBP" else name.capitalize()
     importlib.import_module(f"PIL.{plugin}ImagePlugin")
     factory, accepts = Image.OPEN[name]
-    if accepts is not None and accepts(data[:16]) is not True:
+    accepted = accepts(data[:16]) if accepts else True
+    if not accepted or isinstance(accepted, str):  # a text says why not
         raise SyntaxError(f"not a {name} file")
     return factory(io.BytesIO(data), "")
 
