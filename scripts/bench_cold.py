@@ -1,9 +1,9 @@
 """`make bench-cold`: from the start of a process to its first answer, under AWS's own runtime.
 
 Each task's function runs from the built layers as Lambda runs it (scripts/runtime), and beside it the floor:
-the least code that decodes, scales and runs the same model, with NumPy, Pillow and ONNX Runtime alone. Starts
-of both alternate, so that the noise of the machine meets them alike; figures are medians. The event is one
-photo in the body of an HTTP request. `--write` keeps the figures in docs/cold-start.md and .json.
+straightforward code that decodes, scales and runs the same model, with NumPy, Pillow and ONNX Runtime alone.
+Starts of both alternate, so that the noise of the machine meets them alike; figures are medians. The event is
+one photo in the body of an HTTP request. `--write` keeps the figures in docs/cold-start.md and .json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,15 @@ from moto.server import ThreadedMotoServer
 from local.clients import connect
 from local.stack import Stack, deploy
 from local.template import Template, read_template
-from runtime.cold_start import ColdStart, floor_of, imports_by_package, measure, with_probe
+from marked import with_block
+from runtime.cold_start import (
+    ColdStart,
+    NotAnswered,
+    floor_of,
+    imports_by_package,
+    measure,
+    with_probe,
+)
 from runtime.functions import architecture, http_event, image_of
 from runtime.installation import ROOT, NotInstalled
 from runtime.layers import NotBuilt
@@ -66,7 +74,7 @@ def main(argv: list[str]) -> int:
         with _deployed() as (template, stack):
             for task in arguments.tasks:
                 found[task] = _bench(task, template, stack, photo, arguments.runs)
-    except (NotInstalled, NotBuilt, SamplesError) as error:
+    except (NotAnswered, NotInstalled, NotBuilt, SamplesError) as error:
         print(f"bench-cold: {error}", file=sys.stderr)
         return 1
     figures = {"facts": _facts(arguments.runs), "tasks": found}
@@ -74,7 +82,7 @@ def main(argv: list[str]) -> int:
     if arguments.write:
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(with_block(text, report(figures)), encoding="utf-8")
+        PAGE.write_text(with_block(text, BEGIN, END, report(figures)), encoding="utf-8")
     return 0
 
 
@@ -92,13 +100,6 @@ def report(figures: Mapping[str, Any]) -> str:
         slowest = [f"{name} {spent:.0f}" for name, spent in found["imports"][:_PACKAGES]]
         lines += ["", f"Imports of the function in ms, by package: {', '.join(slowest)}.", ""]
     return "\n".join(lines).rstrip()
-
-
-def with_block(text: str, block: str) -> str:
-    """The page with its marked block replaced."""
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
 def _photo(path: Path | None) -> bytes:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marked import with_block
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = ROOT / "docs" / "costs.md", ROOT / "docs" / "cold-start.json"
 BEGIN, END = "<!-- scripts/costs.py: begin -->", "<!-- scripts/costs.py: end -->"
 
 MILLION, MB_A_VCPU, MB_A_GB = 1_000_000, 1769, 1024
-MEMORY_MB = (512, 1024, 1769, 3008)
+MEMORY_MB = (512, 1024, 1769, 3008, 3538)
 COLD_SHARE = 0.01  # of requests; AWS names under 1 % as typical
 
 
@@ -48,6 +50,7 @@ PRICES = {
     "write": Price(0.625 / MILLION, "DynamoDB write, on demand", f"{_AWS}/dynamodb/pricing/on-demand/"),
     "read": Price(0.125 / MILLION, "DynamoDB read, on demand", f"{_AWS}/dynamodb/pricing/on-demand/"),
     "transition": Price(25.0 / MILLION, "Step Functions state transition", f"{_AWS}/step-functions/pricing/"),
+    "event": Price(1.00 / MILLION, "event put on EventBridge", f"{_AWS}/eventbridge/pricing/"),
     "logs": Price(0.50, "GB of logs taken in", f"{_AWS}/cloudwatch/pricing/"),
     "container": Price(
         0.04048 + 2 * 0.004445, "hour of Fargate, 1 vCPU and 2 GB", f"{_AWS}/fargate/pricing/"
@@ -55,10 +58,16 @@ PRICES = {
 }
 _AS_OF = "List prices of us-east-1 as published in 2025, without the free tier. The pages have today's."
 HOURS_A_MONTH = 730
-LOG_BYTES = 2300  # a request: our line, two of metrics, Lambda's three, API Gateway's access log
+# Assumed, not measured: bytes of logs (our line, two of metrics, Lambda's three, API Gateway's access log),
+# the functions beside those that were measured, and how long an upload waits for S3 and DynamoDB.
+LOG_BYTES = 2300
 AUTHORIZER_MB, AUTHORIZER_MS = 256, 5
+JOBS_MB, JOBS_MS = 512, 50
+NOTICES_MB, NOTICES_MS = 256, 50
+UPLOAD_WAIT_MS = 100
 
-# Of docs/batches.md: milliseconds a photo with the read of S3 hidden behind the work, photos a part.
+# Of docs/batches.md: milliseconds a photo, measured on as many cores as the default memory has vCPUs, with
+# the read of S3 hidden behind the work; photos a part.
 BATCHES = {"classification": (28, 200), "detection": (38, 200), "segmentation": (80, 50)}
 TRANSITIONS_A_PART, BATCH_CONCURRENCY, KEYS_A_LIST = 3, 100, 1000
 
@@ -99,25 +108,32 @@ def _around_a_request(architecture: str) -> float:
 def upload(measured: Mapping[str, Any], task: str, architecture: str) -> float:
     """Dollars of one upload by a job: form, object, message, function, result, overlay and notice."""
     memory_mb = measured["memory_mb"]
+    warm = duration_ms(measured["function"]["warm"], memory_mb, memory_mb)
     objects_written = 2 if task == "classification" else 3
     return (
         _around_a_request(architecture)
-        + compute(measured["function"]["warm"] + 100, memory_mb, architecture)  # it waits for S3 and DynamoDB
-        + 2 * PRICES["invocation"].dollars
+        + compute(JOBS_MS, JOBS_MB, architecture)
+        + compute(
+            warm + UPLOAD_WAIT_MS, memory_mb, architecture
+        )  # a wait takes no longer with less of a vCPU
+        + compute(NOTICES_MS, NOTICES_MB, architecture)
+        + 2 * (PRICES["invocation"].dollars + LOG_BYTES / 1e9 * PRICES["logs"].dollars)
         + objects_written * PRICES["put"].dollars
         + PRICES["get"].dollars
         + 3 * PRICES["queue"].dollars
         + 3 * PRICES["write"].dollars
         + PRICES["read"].dollars
+        + PRICES["event"].dollars
     )
 
 
 def batch(measured: Mapping[str, Any], task: str, architecture: str) -> tuple[float, float]:
-    """Dollars and minutes of a batch of a million photos at the default concurrency."""
-    milliseconds, photos = BATCHES[task]
+    """Dollars and minutes of a batch of a million photos at the default concurrency, logs left out."""
+    memory_mb, (read_ahead, photos) = measured["memory_mb"], BATCHES[task]
+    milliseconds = duration_ms(read_ahead, memory_mb, memory_mb)
     parts = MILLION // photos
     dollars = (
-        MILLION * compute(milliseconds, measured["memory_mb"], architecture)
+        MILLION * compute(milliseconds, memory_mb, architecture)
         + parts * PRICES["invocation"].dollars
         + parts * TRANSITIONS_A_PART * PRICES["transition"].dollars
         + MILLION * PRICES["get"].dollars
@@ -160,12 +176,6 @@ def report(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def with_block(text: str, block: str) -> str:
-    """The page with its marked part replaced."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{block}\n{END}{rest.partition(END)[2]}"
-
-
 def _fixed() -> str:
     return f"{MILLION * _around_a_request('x86_64'):.2f}"
 
@@ -193,7 +203,9 @@ def _dollars(price: Price) -> str:
 def main() -> int:
     """Rewrites the marked part of the page."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), report(figures)), encoding="utf-8")
+    PAGE.write_text(
+        with_block(PAGE.read_text(encoding="utf-8"), BEGIN, END, report(figures)), encoding="utf-8"
+    )
     return 0
 
 

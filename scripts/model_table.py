@@ -31,6 +31,7 @@ from evaluation.models import open_model
 from evaluation.names import PLACEHOLDER
 from evaluation.photos import photos_in, upright_size
 from evaluation.report import card_metrics
+from marked import with_block
 from model_catalog import CatalogError, Entry, read_catalog
 from vision.card import Task
 from vision.errors import InvalidModel, NotFound
@@ -89,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     metrics = {row.model.card.id: row.metrics for row in rows}
     catalog.write_text(with_metrics(catalog.read_text(encoding="utf-8"), metrics), encoding="utf-8")
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), table(rows)), encoding="utf-8")
+    readme.write_text(
+        with_block(readme.read_text(encoding="utf-8"), BEGIN, END, table(rows)), encoding="utf-8"
+    )
     return 0
 
 
@@ -118,15 +121,6 @@ def accuracy(metrics: Mapping[str, Any]) -> str:
     if "map" in metrics:
         return f"mAP {metrics['map']:.3f}, AP50 {metrics['ap50']:.3f}"
     return f"mIoU {metrics['miou']:.3f}"
-
-
-def with_table(readme: str, text: str) -> str:
-    """Gives a README with this text between its two marks."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md must have the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
 def with_metrics(catalog: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -62,12 +62,10 @@ class Usage:
 
     Attributes:
         peak_bytes: most that was resident at one time, libraries mapped from files included (VmHWM).
-        own_bytes: resident now and shared with no other process.
         cpu_s: seconds of CPU, of all threads.
     """
 
     peak_bytes: int
-    own_bytes: int
     cpu_s: float
 
 
@@ -146,13 +144,10 @@ class Environment:
         """What the process has taken so far."""
         folder = Path("/proc") / str(self._process.pid)
         status = (folder / "status").read_text(encoding="utf-8")
-        sums = (folder / "smaps_rollup").read_text(encoding="utf-8")
-        own = _kilobytes(sums, "Private_Clean:") + _kilobytes(sums, "Private_Dirty:")
         # stat counts in hundredths of a second; this counts in nanoseconds, but only the threads that live.
         threads = [path.read_text(encoding="utf-8") for path in (folder / "task").glob("*/schedstat")]
         return Usage(
             peak_bytes=_kilobytes(status, "VmHWM:") * 1024,
-            own_bytes=own * 1024,
             cpu_s=sum(int(each.split()[0]) for each in threads) / 1e9,
         )
 

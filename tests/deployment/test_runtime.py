@@ -246,10 +246,13 @@ def test_a_classification_process_stays_below_200_mb(start: Start, world: World)
 
 
 @pytest.mark.parametrize(("function", "path"), PATHS.items())
-def test_a_cold_start_takes_little_more_cpu_than_the_least_code(
+def test_a_cold_start_takes_little_more_cpu_than_straightforward_code(
     function: str, path: str, built: None, world: World, tmp_path: Path
 ) -> None:
-    """`make bench-cold` measures 1.05 to 1.22 times; more is allowed here, for other tests run beside it."""
+    """More is allowed than `make bench-cold` measures, for other tests run beside it."""
+    clock = Path("/proc/self/schedstat")
+    if not clock.is_file() or clock.read_text(encoding="utf-8").startswith("0 "):
+        pytest.skip("this kernel does not count the CPU time of threads in /proc/*/schedstat")
     event = http_event("POST", path, world.photo, "image/png")
     deployed = world.stack.functions[function]
     image = replace(with_probe(image_of(world.template, deployed, tmp_path / "opt", {})), cores=1)

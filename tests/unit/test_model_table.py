@@ -6,7 +6,8 @@ import tomllib
 
 import pytest
 
-from model_table import BEGIN, END, accuracy, with_metrics, with_table
+from marked import with_block
+from model_table import BEGIN, END, accuracy, with_metrics
 
 CATALOG = """# a comment
 [labels.pets]
@@ -30,12 +31,12 @@ top1 = 0.2
 def test_the_table_replaces_what_stands_between_the_marks() -> None:
     readme = f"# Title\n{BEGIN}\nold\n{END}\nafter\n"
 
-    assert with_table(readme, "| new |") == f"# Title\n{BEGIN}\n| new |\n{END}\nafter\n"
+    assert with_block(readme, BEGIN, END, "| new |") == f"# Title\n{BEGIN}\n| new |\n{END}\nafter\n"
 
 
-def test_a_readme_without_marks_is_refused() -> None:
+def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="must have the lines"):
-        with_table(f"# Title\n{BEGIN}\n", "| new |")
+        with_block(f"# Title\n{BEGIN}\n", BEGIN, END, "| new |")
 
 
 def test_the_metrics_of_a_model_replace_its_own_and_leave_the_rest() -> None:
