@@ -1,7 +1,7 @@
 """Lists, adds and revokes the keys of the callers of a deployed service: `make keys`.
 
 The secret holds the SHA-256 of a key that is added here, and the key itself is printed once. A change takes
-effect within a minute.
+effect within a minute, or AuthorizerCacheSeconds later than that where the stack sets it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ def main(argv: list[str] | None = None) -> int:
         print(key)
         print(f"It is {_named(arguments.caller, key)}, and is shown this once.", file=sys.stderr)
     else:
-        print(f"{arguments.caller} is revoked; calls fail within a minute.", file=sys.stderr)
+        print(
+            f"{arguments.caller} is revoked; calls fail within a minute, or AuthorizerCacheSeconds later "
+            "than that where the stack sets it.",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -71,7 +75,7 @@ def describe(document: Document) -> str:
 
 
 def with_key(document: Document, caller: str, key: str, requests_per_second: float | None) -> Document:
-    """Gives the secret with one more key of a caller, who may be new, and his rate if one is given.
+    """Gives the secret with one more key of a caller, who may be new, and their rate if one is given.
 
     Raises:
         KeysError: the name or the rate will not do.
@@ -88,16 +92,20 @@ def with_key(document: Document, caller: str, key: str, requests_per_second: flo
 
 
 def without_keys(document: Document, wanted: str) -> Document:
-    """Gives the secret without a caller, or without one of his keys.
+    """Gives the secret without a caller, or without one of their keys.
 
     Args:
         document: the secret.
         wanted: the caller's name, or name/fingerprint as `describe` gives it.
 
     Raises:
-        KeysError: there is none.
+        KeysError: there is none, or a slash without a fingerprint, which may have meant one key or all.
     """
-    caller, _, fingerprint = wanted.partition("/")
+    caller, slash, fingerprint = wanted.partition("/")
+    if slash and not fingerprint:
+        raise KeysError(
+            f"{wanted!r} names no key: add its digits, or leave out the slash to revoke all of {caller}'s"
+        )
     fields = _fields(document.get(caller))
     given = fields["keys"]
     kept = [text for text in given if fingerprint and _fingerprint_of(caller, text) != fingerprint]

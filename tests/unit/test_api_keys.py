@@ -112,6 +112,7 @@ def test_a_revoked_caller_loses_all_its_keys_and_no_other_caller_does(secrets: A
     [
         (["revoke", "nobody"], "default/"),
         (["revoke", "default/00000000"], "default/"),
+        (["revoke", "default/"], "names no key"),
         (["add", "a b"], "name"),
         (["add", "mobile", "--requests-per-second", "0"], "rate"),
         (["--stack-name", "open", "list"], "another Auth"),
