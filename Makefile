@@ -10,7 +10,7 @@ ARCHITECTURE ?= x86_64
 BIN := .venv/bin
 CODE := layers/core/vision functions scripts tests
 LAMBDA_PYTHON_VERSION = $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
-SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) PYTHON='$(CURDIR)/.venv-sam/bin/python' .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'

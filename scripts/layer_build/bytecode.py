@@ -14,21 +14,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OPT = "/opt/python"  # what tracebacks show in place of the path of the build
-_VERSION = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+_WAIT_S = 30
+# Builds that are free-threaded, such as 3.13t, do not load the extension modules of Lambda's Python.
+_WHAT_IT_IS = (
+    "import sys, sysconfig; print(sys.implementation.name, '%d.%d' % sys.version_info[:2],"
+    " 'free-threaded' if sysconfig.get_config_var('Py_GIL_DISABLED') else 'usual', sys.executable)"
+)
 
 
 def find_interpreter(version: str) -> str | None:
-    """Gives a CPython of a version, such as `3.13`: this one, LAMBDA_PYTHON, python3.13, pyenv's or uv's.
+    """Gives the executable of a CPython of a version, such as `3.13`, that is not free-threaded.
+
+    It is LAMBDA_PYTHON where that is set, else the first of this one, python3.13 on the path, pyenv's, uv's.
 
     Raises:
         ValueError: when LAMBDA_PYTHON names another.
     """
     named = os.environ.get("LAMBDA_PYTHON", "")
     if named:
-        if not _is(named, version):
-            raise ValueError(f"LAMBDA_PYTHON: {named} is no CPython {version}")
-        return named
-    return next((each for each in _candidates(version) if _is(each, version)), None)
+        executable = _executable(named, version)
+        if not executable:
+            raise ValueError(f"LAMBDA_PYTHON: {named} is no CPython {version}, or a free-threaded one")
+        return executable
+    return next(filter(None, (_executable(each, version) for each in _candidates(version))), None)
 
 
 def compile_sources(packages: Path, interpreter: str) -> None:
@@ -59,13 +67,16 @@ def _candidates(version: str) -> Iterator[str]:
         yield _output([uv, "python", "find", "--no-python-downloads", version])
 
 
-def _is(interpreter: str, version: str) -> bool:
-    return _output([interpreter, "-I", "-c", _VERSION]) == f"cpython {version}"
+def _executable(interpreter: str, version: str) -> str:
+    """The true path of an interpreter, which may be a name or pyenv's shim; empty where it will not do."""
+    wanted = f"cpython {version} usual "
+    told = _output([interpreter, "-I", "-c", _WHAT_IT_IS])
+    return told[len(wanted) :] if told.startswith(wanted) else ""
 
 
 def _output(command: list[str]) -> str:
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except OSError:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
         return ""
     return ran.stdout.strip()

@@ -42,7 +42,7 @@ def served_files(folder: Path) -> list[Path]:
     try:
         names = ["card.json", card["labels"], card["file"], *([weights["file"]] if weights else [])]
     except KeyError as error:
-        raise ValueError(f"{folder.name}/card.json: the field {error} is missing") from error
+        raise _missing(folder, error) from error
     return [folder / name for name in names]
 
 
@@ -50,9 +50,9 @@ def copy_model(folder: Path, target: Path) -> None:
     """Copies what serving reads of a model into a folder of models; functions trust what lies there.
 
     Raises:
-        ValueError: when a file that the card names is missing, or not the one the card was written for.
+        ValueError: when the card lacks a field, or a file that it names is missing or another.
     """
-    hashes = _hashes(_card(folder))
+    hashes = _hashes(folder)
     place = target / folder.name
     place.mkdir(parents=True)
     for path in served_files(folder):
@@ -72,10 +72,18 @@ def _cards(models: Path) -> dict[Path, dict[str, Any]]:
     return {path.parent: _card(path.parent) for path in sorted(models.glob("*/card.json"))}
 
 
-def _hashes(card: dict[str, Any]) -> dict[str, str]:
+def _hashes(folder: Path) -> dict[str, str]:
     """The SHA-256 of the graph and of its weights, by file name."""
+    card = _card(folder)
     files = [card, *([card["external_data"]] if card.get("external_data") else [])]
-    return {each["file"]: each["sha256"] for each in files}
+    try:
+        return {each["file"]: each["sha256"] for each in files}
+    except KeyError as error:
+        raise _missing(folder, error) from error
+
+
+def _missing(folder: Path, error: KeyError) -> ValueError:
+    return ValueError(f"{folder.name}/card.json: the field {error} is missing")
 
 
 def _card(folder: Path) -> dict[str, Any]:

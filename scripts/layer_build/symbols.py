@@ -19,9 +19,12 @@ _ELF_64_LITTLE = b"\x7fELF\x02\x01"
 _LOAD = 1
 
 
-def drop_symbols(packages: Path) -> int:
-    """Rewrites every shared library in a folder; gives the bytes saved."""
-    saved = 0
+def drop_symbols(packages: Path) -> None:
+    """Rewrites every shared library in a folder.
+
+    Raises:
+        ValueError: naming the file that is no shared library, or of an unknown layout.
+    """
     for path in sorted(packages.rglob("*.so*")):
         data = path.read_bytes()
         try:
@@ -30,8 +33,6 @@ def drop_symbols(packages: Path) -> int:
             raise ValueError(f"{path.name} {error}") from error
         if len(lean) < len(data):
             path.write_bytes(lean)
-            saved += len(data) - len(lean)
-    return saved
 
 
 def without_symbols(data: bytes) -> bytes:

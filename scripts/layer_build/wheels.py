@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,14 @@ def install(lock: Path, packages: Path, *, python: str, architecture: str) -> No
         architecture: a key of `MACHINES`.
 
     Raises:
+        FileNotFoundError: when this Python has no pip.
         ChildProcessError: when pip fails; it has said why.
     """
+    if importlib.util.find_spec("pip") is None:
+        raise FileNotFoundError(
+            f"{sys.executable} has no pip: install it (python3-pip on Debian), or name a Python that has "
+            "one, as in PYTHON=python3.12 sam build"
+        )
     platforms = [f"--platform=manylinux{level}_{MACHINES[architecture]}" for level in _PLATFORMS]
     command = [
         *(sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"),

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from layer_build.wheels import MACHINES
 from local.stack import Function
 from local.template import REGION, Template
 from runtime.environment import Image
-from runtime.installation import find_python, install_packages
+from runtime.installation import PYTHON_VERSION, find_python, install_packages
 from runtime.layers import layers_of, merge
 
 # What AWS sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _OF_LAMBDA = {
-    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_EXECUTION_ENV": f"AWS_Lambda_python{PYTHON_VERSION}",
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
     "AWS_ACCESS_KEY_ID": "local",
@@ -33,7 +34,8 @@ _OF_LAMBDA = {
 
 def architecture() -> str:
     """The architecture of this machine, as Lambda calls it: only its layers can run here."""
-    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    names = {machine: name for name, machine in MACHINES.items()}
+    return names.get(platform.machine(), "x86_64")
 
 
 def image_of(template: Template, function: Function, opt: Path, extra: Mapping[str, str]) -> Image:
@@ -46,7 +48,7 @@ def image_of(template: Template, function: Function, opt: Path, extra: Mapping[s
         extra: further variables, such as where S3 is.
 
     Raises:
-        NotInstalled, NotBuilt: when Python 3.13, AWS's runtime or a layer is missing.
+        NotInstalled, NotBuilt: when the functions' Python, AWS's runtime or a layer is missing.
     """
     python = find_python()
     packages = install_packages(python)

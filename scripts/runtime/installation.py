@@ -1,4 +1,4 @@
-"""What AWS puts beside a function: Python 3.13, its runtime interface client, and boto3.
+"""What AWS puts beside a function: its Python, its runtime interface client, and boto3.
 
 The packages are the dependency group `runtime` of pyproject.toml, installed once into `.runtime/`, apart from
 this project's environment, which has another Python.
@@ -7,44 +7,43 @@ this project's environment, which has another Python.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
+from layer_build.build import python_version
+from layer_build.bytecode import find_interpreter
+
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON_VERSION = "3.13"
+PYTHON_VERSION = python_version()
 PACKAGES = ROOT / ".runtime"
 _GROUP = "runtime"
 
 
 class NotInstalled(Exception):
-    """Python 3.13 or AWS's runtime cannot be had here; the message says what to do."""
+    """The functions' Python or AWS's runtime cannot be had here; the message says what to do."""
 
 
 def find_python() -> Path:
-    """The executable of a Python 3.13: `$LAMBDA_PYTHON`, on the path, or of pyenv or uv.
+    """The executable of the functions' Python: the one that compiles the layers.
 
     Raises:
-        NotInstalled: when there is none.
+        NotInstalled: when there is none, or this is not Linux.
     """
-    for candidate in _candidates():
-        try:
-            command = [candidate, "-c", "import sys; print(sys.executable, *sys.version_info[:2])"]
-            told = subprocess.run(
-                command, capture_output=True, text=True, check=True, timeout=30
-            ).stdout.split()
-        except (OSError, subprocess.SubprocessError):
-            continue
-        if told and ".".join(told[-2:]) == PYTHON_VERSION:
-            return Path(" ".join(told[:-2])).resolve()
-    raise NotInstalled(
-        f"no Python {PYTHON_VERSION}, that of the functions: install it (`pyenv install {PYTHON_VERSION}`, "
-        f"`uv python install {PYTHON_VERSION}`), or name one in LAMBDA_PYTHON"
-    )
+    if sys.platform != "linux":
+        raise NotInstalled("AWS's runtime runs on Linux only")
+    try:
+        found = find_interpreter(PYTHON_VERSION)
+    except ValueError as error:
+        raise NotInstalled(f"no Python {PYTHON_VERSION}, that of the functions: {error}") from error
+    if found is None:
+        raise NotInstalled(
+            f"no Python {PYTHON_VERSION}, that of the functions: install it (`pyenv install "
+            f"{PYTHON_VERSION}`, `uv python install {PYTHON_VERSION}`), or name one in LAMBDA_PYTHON"
+        )
+    return Path(found).resolve()
 
 
 def install_packages(python: Path) -> Path:
@@ -68,23 +67,6 @@ def install_packages(python: Path) -> Path:
             _run([str(python), "-m", "compileall", "-q", str(PACKAGES / "packages")])
             stamp.write_text("\n".join(wanted), encoding="utf-8")
     return PACKAGES / "packages"
-
-
-def _candidates() -> Iterator[str]:
-    named = os.environ.get("LAMBDA_PYTHON")
-    if named:
-        yield named
-        return  # a wrong name is told, not passed over
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    yield from (str(path) for path in sorted(versions.glob(f"{PYTHON_VERSION}*/bin/python{PYTHON_VERSION}")))
-    yield f"python{PYTHON_VERSION}"
-    uv = shutil.which("uv")
-    if uv:
-        found = subprocess.run(
-            [uv, "python", "find", PYTHON_VERSION], capture_output=True, text=True, check=False
-        )
-        if found.returncode == 0:
-            yield found.stdout.strip()
 
 
 def _requirements() -> list[str]:

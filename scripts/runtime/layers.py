@@ -7,10 +7,10 @@ import re
 import shutil
 from pathlib import Path
 
+import build_layers
 from local.template import Template
-from runtime.installation import ROOT
 
-LAYERS = ROOT / ".layers"
+LAYERS = build_layers.LAYERS
 # The translator names a layer's version after its content: RuntimeLayer3f4a5b6c7d.
 _LAYER = re.compile(r"(\w+?)[0-9a-f]{10}")
 

@@ -21,7 +21,7 @@ from samtranslator.yaml_helper import yaml_parse
 from tests.deployment.elf_file import loaded_bytes
 
 import build_layers
-from layer_build import build, bytecode, models, omissions, symbols, tree
+from layer_build import build, bytecode, models, omissions, symbols, tree, wheels
 from layer_build.build import MB, ROOT
 
 ONE = hashlib.sha256(b"1").hexdigest()
@@ -200,6 +200,42 @@ def test_an_interpreter_is_taken_only_when_it_is_of_the_version(monkeypatch: pyt
         bytecode.find_interpreter("3.99")
 
 
+def test_a_free_threaded_interpreter_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = _script(tmp_path / "python3.99", "echo cpython 3.99 usual '/a place/python3.99'")
+    monkeypatch.setenv("LAMBDA_PYTHON", str(usual))
+    assert bytecode.find_interpreter("3.99") == "/a place/python3.99"
+
+    threaded = _script(tmp_path / "python3.99t", "echo cpython 3.99 free-threaded /a/python3.99t")
+    monkeypatch.setenv("LAMBDA_PYTHON", str(threaded))
+    with pytest.raises(ValueError, match=r"python3\.99t is no CPython 3\.99"):
+        bytecode.find_interpreter("3.99")
+
+
+def test_an_interpreter_that_hangs_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytecode, "_WAIT_S", 0.2)
+    _script(tmp_path / "python3.99", "exec sleep 60")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("LAMBDA_PYTHON", raising=False)
+
+    assert bytecode.find_interpreter("3.99") is None
+
+
+def test_a_python_without_pip_is_told_in_one_sentence(tmp_path: Path) -> None:
+    # Without its site-packages no Python has pip.
+    ran = subprocess.run(
+        [sys.executable, "-S", "-B", "-m", "layer_build", "RuntimeLayer", tmp_path / "opt"],
+        cwd=RUNTIME,
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"RuntimeLayer: {sys.executable} has no pip: install it")
+
+
 def test_a_build_without_an_interpreter_goes_on_and_says_what_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +268,18 @@ def test_a_model_that_is_not_the_one_of_its_card_stops_the_build(tmp_path: Path)
     (_model(tmp_path, "m", "detection") / "model.onnx").write_bytes(b"another")
 
     with pytest.raises(ValueError, match=r"model\.onnx: is not the file of its card"):
+        models.copy_model(tmp_path / "m", tmp_path / "opt")
+
+
+@pytest.mark.parametrize("fields", [{"sha256": None}, {"external_data": {"file": "weights.bin"}}])
+def test_a_card_without_a_hash_stops_the_build_and_is_named(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    card = _model(tmp_path, "m", "detection", **fields) / "card.json"
+    given = json.loads(card.read_text())
+    card.write_text(json.dumps({name: value for name, value in given.items() if value is not None}))
+
+    with pytest.raises(ValueError, match=r"^m/card\.json: the field 'sha256' is missing$"):
         models.copy_model(tmp_path / "m", tmp_path / "opt")
 
 
@@ -274,14 +322,28 @@ def test_a_template_with_two_python_versions_is_refused(tmp_path: Path) -> None:
         build.python_version(template)
 
 
-def test_a_layer_or_function_over_its_budget_is_named() -> None:
+def test_a_runtime_layer_over_its_budget_stops_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(_: Path, packages: Path, **__: str) -> None:
+        packages.mkdir()
+        (packages / "large").write_bytes(bytes(2 * MB))
+
+    monkeypatch.setattr(wheels, "install", install)
+    monkeypatch.setattr(omissions, "omit", lambda _: None)
+    monkeypatch.setattr(build, "RUNTIME_BUDGET", MB)
+
+    with pytest.raises(ValueError, match=r"takes 2\.0 MB, more than the 1 MB it has"):
+        build.build("RuntimeLayer", tmp_path, tmp_path / "opt", "x86_64")
+
+
+def test_a_zip_or_function_over_its_budget_is_named() -> None:
     built = {"RuntimeLayer": build_layers.Built(111 * MB, 41 * MB, "0")}
     totals = {"SmallFunction": 250 * MB, "LargeFunction": 250 * MB + 1}
 
     faults = build_layers.over_budget("arm64", built, totals)
 
     assert [fault.split(",")[0] for fault in faults] == [
-        "arm64: RuntimeLayer has 111.0 MB unzipped",
         "arm64: RuntimeLayer has 41.0 MB zipped",
         "arm64: LargeFunction has 250.0 MB unzipped with its layers",
     ]
@@ -310,6 +372,12 @@ def _model(folder: Path, name: str, task: str, **fields: object) -> Path:
     (model / "model.onnx").touch()
     (model / "labels.txt").touch()
     return model
+
+
+def _script(path: Path, line: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
 
 
 def _run_python(code: str, path: Path) -> str:

@@ -92,10 +92,18 @@ def test_the_layers_of_a_function_are_named_as_in_the_template() -> None:
 def test_a_python_that_was_named_must_be_of_the_version_of_the_functions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(installation, "PYTHON_VERSION", "3.99")
     monkeypatch.setenv("LAMBDA_PYTHON", sys.executable)
 
-    with pytest.raises(installation.NotInstalled, match=r"no Python 3\.99"):
+    with pytest.raises(installation.NotInstalled, match=r"no Python 3\.99.* LAMBDA_PYTHON: .* is no CPython"):
+        installation.find_python()
+
+
+def test_where_the_runtime_cannot_run_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+    with pytest.raises(installation.NotInstalled, match="Linux only"):
         installation.find_python()
 
 
