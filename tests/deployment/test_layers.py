@@ -94,7 +94,12 @@ def test_sam_builds_the_same_files_with_the_same_modes_and_times(
     for name in LAYERS:
         subprocess.run(
             [sam, "build", name, "--template", ROOT / "template.yaml", "--build-dir", tmp_path / name],
-            env={**os.environ, "ARCHITECTURE": architecture, "SAM_CLI_TELEMETRY": "0"},
+            env={
+                **os.environ,
+                "ARCHITECTURE": architecture,
+                "PYTHON": sys.executable,
+                "SAM_CLI_TELEMETRY": "0",
+            },
             cwd=tmp_path,
             capture_output=True,
             check=True,

@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
+from tests.deployment.elf_file import read_shared_library
 
 from local.template import TEMPLATE
 
@@ -30,8 +32,10 @@ def size(folder: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
-def test_sam_builds_every_function_and_layer(sam: str, architecture: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("architecture", "machine"), [("x86_64", "EM_X86_64"), ("arm64", "EM_AARCH64")])
+def test_sam_builds_every_function_and_layer(
+    sam: str, architecture: str, machine: str, tmp_path: Path
+) -> None:
     built = subprocess.run(
         [
             *(sam, "build", "--template", TEMPLATE, "--build-dir", tmp_path),
@@ -41,6 +45,7 @@ def test_sam_builds_every_function_and_layer(sam: str, architecture: str, tmp_pa
         env={
             **os.environ,
             "ARCHITECTURE": architecture,
+            "PYTHON": sys.executable,
             "SAM_CLI_TELEMETRY": "0",
             "AWS_DEFAULT_REGION": "us-east-1",
         },
@@ -60,3 +65,5 @@ def test_sam_builds_every_function_and_layer(sam: str, architecture: str, tmp_pa
         assert (code / "app.py").exists(), name
         assert all(any(layer.iterdir()) for layer in layers), name
         assert size(code) + sum(size(layer) for layer in layers) < MAX_BYTES, name
+    (library,) = (tmp_path / "RuntimeLayer").glob("python/numpy/_core/_multiarray_umath.*.so")
+    assert read_shared_library(library).machine == machine
