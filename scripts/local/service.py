@@ -146,7 +146,7 @@ def function_variables(
     chosen = {
         name: text
         for name, text in user_environment.items()
-        if name.startswith("VISION_") and name not in _NOT_CHOSEN
+        if name.startswith("VISION_") and text and name not in _NOT_CHOSEN
     }
     return {
         **{name: user_environment[name] for name in _PASSED_ON if name in user_environment},
