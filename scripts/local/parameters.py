@@ -78,6 +78,8 @@ def _problem(value: str, rules: Mapping[str, Any]) -> str:
     # CloudFormation matches the whole value.
     if "AllowedPattern" in rules and not re.fullmatch(rules["AllowedPattern"], value):
         return rules.get("ConstraintDescription") or f"must match {rules['AllowedPattern']}"
+    if len(value) > int(rules.get("MaxLength", len(value))):
+        return f"must have at most {rules['MaxLength']} characters"
     return _problem_of_number(value, rules) if rules["Type"] == "Number" else ""
 
 

@@ -53,6 +53,9 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
                 (f"dynamodb:{action}", ids["the stream of JobsTable"])
                 for action in ("DescribeStream", "GetRecords", "GetShardIterator")
             ),
+            # Lambda demands it when the mapping is made:
+            # https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html
+            ("dynamodb:ListStreams", f"{table}/stream/*"),
             ("events:PutEvents", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
             ("sqs:SendMessage", ids["NoticeDeadLetters"]),
         ],
@@ -63,8 +66,10 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
                 for action in ("PutObject", "GetObject", "ListMultipartUploadParts", "AbortMultipartUpload")
             ),
             *(
-                ("lambda:InvokeFunction", ids[_alias(task, parameters)])
+                ("lambda:InvokeFunction", f"{ids[f'{task}Function']}{alias}")
                 for task in ("Classification", "Detection", "Segmentation")
+                # An execution that is redriven calls what it began with.
+                for alias in ("", ":live")
             ),
             ("states:StartExecution", ids["BatchStateMachine"]),
             *(
@@ -156,6 +161,9 @@ def forbidden(role: str, ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if role not in _INFERENCE:
         yield "s3:GetObject", f"{inbox}/uploads/detection/a.jpg"
         yield "sqs:ReceiveMessage", ids["DetectionQueue"]
+    # Neither what no batch calls nor a version that no alias points to.
+    yield "lambda:InvokeFunction", ids["JobsFunction"]
+    yield "lambda:InvokeFunction", f"{ids['DetectionFunction']}:1"
     if role != "AuthorizerRole" and "ApiKeys" in ids:
         yield "secretsmanager:GetSecretValue", ids["ApiKeys"]
 
@@ -180,19 +188,6 @@ def _holds(conditions: Mapping[str, Mapping[str, str]], context: Mapping[str, st
             if not (matches and fnmatchcase(context.get(name, ""), pattern)):
                 return False
     return True
-
-
-def _alias(task: str, parameters: Mapping[str, str]) -> str:
-    provisioned = [
-        parameters[f"{each}ProvisionedConcurrency"]
-        for each in ("Classification", "Detection", "Segmentation")
-    ]
-    uses = (
-        parameters["SnapStart"] == "true"
-        or parameters["Deployment"] != "AllAtOnce"
-        or set(provisioned) != {"0"}
-    )
-    return f"{task}Alias" if uses else f"{task}Function"
 
 
 def _executions(ids: Mapping[str, str], kind: str, rest: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tests.deployment.deployed import Deployed
+
+from vision import errors
 
 TASKS = ("Classification", "Detection", "Segmentation")
 _TLS = {'{"Bool": {"aws:SecureTransport": "false"}}', '{"NumericLessThan": {"s3:TlsVersion": "1.2"}}'}
@@ -17,6 +20,7 @@ _METRICS = {
     ("AWS/ApiGateway", "5xx", "ApiId"),
     ("AWS/States", "ExecutionsFailed", "StateMachineArn"),
     ("Vision", "Latency", "service"),
+    ("Vision", "Failures", "reason, service"),
 }
 
 
@@ -37,6 +41,12 @@ def buckets(it: Deployed) -> Iterator[str]:
         key = rule.get("ServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "")
         if not rule or key != it.template.parameters["KmsKeyArn"]:
             yield f"{name} is not encrypted with {it.template.parameters['KmsKeyArn'] or 'a key of S3'}"
+        rules = bucket.get("CorsConfiguration", {}).get("CorsRules", [])
+        if (
+            ",".join(origin for rule in rules for origin in rule["AllowedOrigins"])
+            != (it.template.parameters["AllowedOrigins"])
+        ):
+            yield f"{name} is open to other web pages than the service, or to fewer"
     if it.of["InputBucket"].get("VersioningConfiguration") != {"Status": "Enabled"}:
         yield "InputBucket forgets the version that a job was made for"
 
@@ -75,19 +85,36 @@ def alarms(it: Deployed) -> Iterator[str]:
         *services,
         *(it.ids[name].rpartition(":")[2] for name in it.resources("AWS::SQS::Queue")),
         *(it.ids[name] for name in it.resources("AWS::StepFunctions::StateMachine")),
+        *_own_faults(),
         "HttpApi",
     }
     watched = set()
     topics = bool(it.template.parameters["AlarmTopicArn"] or it.template.parameters["AlarmEmail"])
     for name, alarm in it.resources("AWS::CloudWatch::Alarm").items():
-        (dimension,) = alarm["Dimensions"]
-        metric = (alarm["Namespace"], alarm["MetricName"], dimension["Name"])
-        if metric not in _METRICS or dimension["Value"] not in there:
-            yield f"{name} watches nothing: {metric} of {dimension['Value']}"
+        for each in _metrics(alarm):
+            metric = (each["Namespace"], each["MetricName"], ", ".join(d["Name"] for d in each["Dimensions"]))
+            values = [dimension["Value"] for dimension in each["Dimensions"]]
+            if metric not in _METRICS or not there >= set(values):
+                yield f"{name} watches nothing: {metric} of {', '.join(values)}"
+            watched.add((each["MetricName"], ", ".join(values)))
         if bool(alarm.get("AlarmActions")) != topics:
             yield f"{name} tells nobody"
-        watched.add((alarm["MetricName"], dimension["Value"]))
     yield from (f"nobody watches {each}" for each in _to_watch(it) - watched)
+
+
+def _metrics(alarm: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The metrics of an alarm: its own, or those that its expression is over."""
+    if "Metrics" not in alarm:
+        yield alarm
+    for each in alarm.get("Metrics", ()):
+        if "MetricStat" in each:
+            yield each["MetricStat"]["Metric"]
+
+
+def _own_faults() -> set[str]:
+    """The reasons of failures that are no caller's fault: those with a status from 500 on."""
+    every = {each for each in vars(errors).values() if isinstance(each, type)}
+    return {each.kind for each in every if issubclass(each, errors.VisionError) and each.status >= 500}
 
 
 def _to_watch(it: Deployed) -> set[tuple[str, str]]:
@@ -95,6 +122,7 @@ def _to_watch(it: Deployed) -> set[tuple[str, str]]:
     return {
         *((metric, f"{task}Function") for task in TASKS for metric in ("Errors", "Throttles")),
         *(("Latency", task.lower()) for task in TASKS),
+        *(("Failures", f"{reason}, {task.lower()}") for task in TASKS for reason in _own_faults()),
         *(("ApproximateAgeOfOldestMessage", queue[f"{task}Queue"]) for task in TASKS),
         *(
             ("ApproximateNumberOfMessagesVisible", queue[name])

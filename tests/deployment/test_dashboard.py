@@ -4,12 +4,14 @@ import json
 import re
 from typing import Any
 
+import pytest
 from moto import mock_aws
 from tests.deployment.deployed import Deployed
 
 from local.clients import Clients
 from local.stack import deploy
 from local.template import TEMPLATE, read_template
+from vision import telemetry
 
 LIBRARY = TEMPLATE.parent / "layers" / "core" / "vision"
 # As AWS documents them.
@@ -50,6 +52,29 @@ def test_every_metric_of_the_dashboard_is_of_something_that_is_there(clients: Cl
         assert name in AWS_METRICS.get(namespace, own_metrics()), (namespace, name)
         assert value in there, value
     assert set(searched) == {"Failures", "ColdStart", "Requests"} <= own_metrics()
+
+
+def test_what_is_searched_for_has_the_dimensions_that_a_function_writes(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mock_aws():
+        body: str = deploy(read_template(), clients).resolved["ServiceDashboard"]["DashboardBody"]
+    schemas = dict(
+        (name, set(dimensions.split(",")))
+        for dimensions, name in re.findall(r"SEARCH\('\{Vision,([\w,]+)\} MetricName=\\\"(\w+)", body)
+    )
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "detection")  # as every function of the template has it
+
+    telemetry.count_failure("unavailable")
+    telemetry.name_caller("key:ana", "ana")
+    telemetry.logger.remove_keys(["caller"])
+
+    written = [
+        json.loads(line)["_aws"]["CloudWatchMetrics"][0] for line in capsys.readouterr().out.splitlines()
+    ]
+    assert [each["Metrics"][0]["Name"] for each in written] == ["Failures", "Requests"]
+    for each in written:
+        assert [schemas[each["Metrics"][0]["Name"]]] == [set(names) for names in each["Dimensions"]]
 
 
 def test_no_two_widgets_of_the_dashboard_lie_on_each_other(clients: Clients) -> None:

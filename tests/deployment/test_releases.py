@@ -55,28 +55,49 @@ def test_else_calls_go_to_the_function_itself_and_no_version_is_made(
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_new_layer_new_memory_or_a_new_release_is_a_new_version(task: str) -> None:
+def test_what_changes_the_answers_is_a_new_version(task: str) -> None:
     resources = read_template().cloudformation["Resources"]
     function = resources[f"{task}Function"]["Properties"]
     description = json.dumps(resources[f"{task}Version"]["Properties"]["Description"])
 
     # The layers are renamed by their content, so that a reference changes with it.
     assert all(json.dumps(layer) in description for layer in function["Layers"])
-    assert f"${{{task}MemoryMb}}" in description
-    assert "${Release}" in description
+    for named in (f"{task}MemoryMb", f"{task}TimeoutSeconds", "EphemeralStorageMb", "Auth", "Release"):
+        assert f"${{{named}}}" in description
+    assert "UsesSnapStart" in description
+    assert "${ModelsBucket}/${ModelsPrefix}" in description
     # Lambda publishes no second version of a function that has not changed.
     assert "${Release}" in json.dumps(function["Description"])
 
 
-def test_a_description_is_no_longer_than_lambda_takes(clients: Clients) -> None:
-    resources = resolved({**LIVE["with everything"], "Release": "r" * 40}, clients)
+@pytest.mark.parametrize(
+    "either",
+    [{"SnapStart": "true"}, {"EphemeralStorageMb": "10240", "DetectionProvisionedConcurrency": "1"}],
+    ids=["SnapStart", "large /tmp"],
+)
+def test_a_description_is_no_longer_than_lambda_takes(either: dict[str, str], clients: Clients) -> None:
+    longest = {
+        **{f"{task}MemoryMb": "10240" for task in TASKS},
+        **{f"{task}TimeoutSeconds": "120" for task in TASKS},
+        "Auth": "API_KEY",
+        "ModelsBucket": "b" * 63,
+        "ModelsPrefix": "p" * 60,
+        "Release": "r" * 40,
+    }
+    resources = resolved({**longest, **either}, clients)
 
     assert all(
         len(each["Description"]) <= 256
         for each in resources.values()
         if "Description" in each and "Code" in each
     )
-    assert all(len(resources[f"{task}Version"]["Description"]) <= 200 for task in TASKS)
+    for task in TASKS:
+        described = resources[f"{task}Version"]["Description"]
+        # Numbers of layers have one digit here, and five at most for ever.
+        assert len(described.replace(" layers 1/1/1,", " layers 11111/11111/11111,")) <= 256
+        assert " layers 1/1/1," in described
+    with pytest.raises(ValueError, match="ModelsPrefix"):
+        read_template(parameters={"ModelsPrefix": "p" * 61})
 
 
 def test_an_alarm_turns_a_gradual_deployment_back(clients: Clients) -> None:
@@ -84,8 +105,9 @@ def test_an_alarm_turns_a_gradual_deployment_back(clients: Clients) -> None:
 
     for task in TASKS:
         group = resources[f"{task}DeploymentGroup"]
-        (alarm,) = group["AlarmConfiguration"]["Alarms"]
-        (dimension,) = resources[alarm["Name"]]["Dimensions"]
-        assert dimension == {"Name": "FunctionName", "Value": f"{task}Function"}
+        alarms = {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+        # A call that raises, a failure that is reported to the queue, an answer 5xx.
+        assert alarms == {f"{task}ErrorsAlarm", f"{task}FailuresAlarm", "HttpErrorsAlarm"}
+        assert alarms <= resources.keys()
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"

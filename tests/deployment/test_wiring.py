@@ -133,13 +133,14 @@ def test_a_permission_that_is_taken_away_is_missed(
     assert [fault for fault in faults if f" may not {action} on " in fault]
 
 
-@pytest.mark.parametrize(("name", "key"), [(n, k) for n, k in ROUTES if not k.startswith("OPTIONS")])
+@pytest.mark.parametrize(("name", "key"), ROUTES)
 def test_a_route_that_is_taken_away_is_missed(name: str, key: str, clients: Clients) -> None:
-    path = key.rpartition(" ")[2]
+    method, _, path = key.rpartition(" ")
+    expected = f"ANY {path} has no preflight" if method == "OPTIONS" else f"{path} leads to None"
 
     faults = faults_of(changed(without(name)), clients)
 
-    assert [fault for fault in faults if fault.startswith(f"{path} leads to None")]
+    assert [fault for fault in faults if fault.startswith(expected)]
 
 
 @pytest.mark.parametrize(("function", "variable"), VARIABLES)
@@ -224,6 +225,10 @@ OTHERS: dict[str, tuple[Change, str]] = {
         setting({"Fn::Sub": "integrations/${PortalIntegration}"}, "JobRoute", "Properties", "Target"),
         "/v1/jobs/{id} leads to PortalFunction, not to JobsFunction",
     ),
+    "preflight that asks for a caller": (
+        setting("CUSTOM", "JobsPreflight", "Properties", "AuthorizationType"),
+        "the preflight of ANY /v1/jobs asks for a caller",
+    ),
     "leave to call": (without("JobsPermission"), "API Gateway may not call JobsFunction"),
     "leave to call the authorizer": (
         without("AuthorizerPermission"),
@@ -253,6 +258,14 @@ OTHERS: dict[str, tuple[Change, str]] = {
     "encryption": (
         without("ResultsBucket", "Properties", "BucketEncryption"),
         "ResultsBucket is not encrypted",
+    ),
+    "forms of other origins": (
+        without("InputBucket", "Properties", "CorsConfiguration"),
+        "InputBucket is open to other web pages than the service, or to fewer",
+    ),
+    "reason of failures": (
+        setting([], "DetectionFailuresAlarm", "Properties", "Metrics"),
+        "nobody watches ('Failures', 'unavailable, detection')",
     ),
     "lifecycle": (
         without("ResultsBucket", "Properties", "LifecycleConfiguration"),

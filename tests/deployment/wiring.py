@@ -27,7 +27,7 @@ VARIABLES = {
     **{f"{task}Function": _INFERENCE for task in TASKS},
     "JobsFunction": {*_STORES, "VISION_AUTH", "VISION_STATE_MACHINE"},
     "PortalFunction": {"VISION_AUTH"},
-    "AuthorizerFunction": {"VISION_KEYS_SECRET"},
+    "AuthorizerFunction": {"VISION_KEYS_SECRET", "VISION_AUTHORIZER_CACHE_S"},
     "NoticesFunction": set[str](),
 }
 # The resource that a variable must name.
@@ -84,6 +84,20 @@ def routes(it: Deployed) -> Iterator[str]:
     for path, function in PATHS.items():
         if routed.get(path) != function:
             yield f"{path} leads to {routed.get(path)}, not to {function}"
+    yield from _preflights(it)
+
+
+def _preflights(it: Deployed) -> Iterator[str]:
+    """Where other origins may call, every protected path answers OPTIONS without an authorizer."""
+    declared = {each["RouteKey"]: each for each in it.resources("AWS::ApiGatewayV2::Route").values()}
+    for key, route in declared.items():
+        if route.get("AuthorizationType", "NONE") == "NONE" or not it.template.parameters["AllowedOrigins"]:
+            continue
+        preflight = declared.get(key.replace("ANY ", "OPTIONS "))
+        if not preflight or preflight["Target"] != route["Target"]:
+            yield f"{key} has no preflight"
+        elif preflight.get("AuthorizationType", "NONE") != "NONE" or "AuthorizerId" in preflight:
+            yield f"the preflight of {key} asks for a caller"
 
 
 def calls(it: Deployed) -> Iterator[str]:

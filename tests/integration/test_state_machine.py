@@ -13,6 +13,7 @@ from statelint.linter import Linter
 from local.environment import EnvironmentDied, InvocationError, TimedOut
 from local.executions import ERRORS, definition
 from local.stack import Stack
+from local.states import Services, StateFailed, run
 from local.template import Template
 from vision import batches, errors
 
@@ -114,7 +115,7 @@ class TestPermissions:
         document = template.resources("AWS::IAM::ManagedPolicy")[policy]["Properties"]["PolicyDocument"]
         return {each["Sid"]: each for each in document["Statement"] if "Sid" in each}
 
-    def test_it_may_call_the_functions_that_it_names_and_no_other(
+    def test_it_may_call_the_functions_that_it_names_with_and_without_alias_and_no_other(
         self, machine: dict[str, Any], stack: Stack
     ) -> None:
         named = {state["Result"]["function"] for _, state in _states(machine) if "function" in _result(state)}
@@ -124,7 +125,8 @@ class TestPermissions:
             if statement and statement["Action"] == "lambda:InvokeFunction"
         ]
 
-        assert named == set(allowed)
+        # An execution that is redriven after an alias came or went calls what it began with.
+        assert set(allowed) == {f"{function}{alias}" for function in named for alias in ("", ":live")}
 
     def test_it_writes_nowhere_but_under_the_results_of_batches(self, template: Template) -> None:
         written = self._statements(template, "BatchPolicy")["WriteListOfResults"]
@@ -164,6 +166,41 @@ class TestPermissions:
 def _result(state: dict[str, Any]) -> dict[str, Any]:
     result = state.get("Result")
     return result if isinstance(result, dict) else {}
+
+
+def test_a_part_whose_every_call_fails_ends(machine: dict[str, Any]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def invoke(_function: str, payload: dict[str, Any]) -> Any:
+        asked.append(payload)
+        assert len(asked) < 50, "it never ends"
+        raise StateFailed("VisionError", "the results bucket is gone")
+
+    part = {"BatchInput": {"step": "answer", "function": "f"}, "Items": [{"key": "a.jpg"}]}
+
+    with pytest.raises(StateFailed) as caught:
+        run(
+            machine["States"]["Images"]["ItemProcessor"],
+            part,
+            {},
+            Services(invoke, sleep=lambda _seconds: None),
+        )
+
+    assert (caught.value.error, caught.value.cause) == ("GivenUp", "the results bucket is gone")
+    # As a whole, one by one, and to say that it is lost; each is tried again once.
+    assert [("alone" in each, "lost" in each) for each in asked] == [
+        *[(False, False)] * 2,
+        *[(True, False)] * 2,
+        *[(True, True)] * 2,
+    ]
+
+
+def test_a_check_that_was_slow_or_died_once_does_not_fail_the_batch(machine: dict[str, Any]) -> None:
+    states = dict(_states(machine))
+    fatal = set(states["Answer"]["Catch"][0]["ErrorEquals"])
+    retried = {name: each["MaxAttempts"] for each in states["Check"]["Retry"] for name in each["ErrorEquals"]}
+
+    assert {retried.get(name) for name in fatal} == {2}
 
 
 @pytest.mark.parametrize("failure", [EnvironmentDied, TimedOut])

@@ -206,6 +206,17 @@ class TestUploads:
             "batchItemFailures": [{"itemIdentifier": "message-1"}, {"itemIdentifier": "message-3"}]
         }
 
+    @pytest.mark.parametrize(
+        ("fault", "reason"), [(Unavailable("S3 is down"), "unavailable"), (KeyError("bug"), "internal-error")]
+    )
+    def test_an_upload_that_fails_is_counted(
+        self, fault: Exception, reason: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._edge([], {"a.jpg": fault})(sqs_event(s3_event("in", "a.jpg")), FakeContext())
+
+        written = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "Failures" in line]
+        assert [each["reason"] for each in written] == [reason]
+
     def test_when_all_fail_all_are_delivered_again(self) -> None:
         edge = self._edge([], {"a.jpg": Unavailable("S3 is down")})
 

@@ -141,6 +141,7 @@ class Edge:
             logger.warning("upload will be retried", extra={"key": upload.source.key, "detail": error.detail})
             raise
         except Exception:
+            count_failure(VisionError.kind)
             logger.exception("unforeseen error", extra={"key": upload.source.key})
             raise
 
