@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 from numpy.typing import NDArray
 from tests.fakes import FakeContext
 
 from vision import parts
-from vision.aws import S3Store
+from vision.aws import S3Store, translated
 from vision.errors import Unavailable
 from vision.parts import BatchWork
 from vision.request import S3Object
@@ -33,7 +34,8 @@ class FaultyStore(S3Store):
 
     def get(self, source: S3Object, max_bytes: int) -> bytes:
         if source.key in self.faults:
-            raise self.faults[source.key]
+            with translated(source.key):
+                raise self.faults[source.key]
         self.read.append(source.key)
         return super().get(source, max_bytes)
 
@@ -192,6 +194,19 @@ class TestAnswer:
 
         assert [item["key"] for item in answer["Items"]] == ["b.png", "c.png"]
         assert [line["input"]["key"] for line in _lines(s3, answer["part"])] == ["a.png"]
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
+    def test_an_object_that_may_not_be_read_is_a_line_with_a_403_and_the_others_are_answered(
+        self, s3: S3Client, deployment: Settings, put: Put, code: str
+    ) -> None:
+        store = FaultyStore(**{"b.png": ClientError({"Error": {"Code": code}}, "GetObject")})
+
+        answer = _work(deployment, store).handle(_document(put("a.png", "b.png", "c.png")), FakeContext())
+
+        lines = _lines(s3, answer["part"])
+        assert answer["Items"] == []
+        assert [line.get("problem", {}).get("status") for line in lines] == [None, 403, None]
+        assert (answer["part"]["succeeded"], answer["part"]["failed"]) == (2, 1)
 
     def test_alone_means_one_image_a_call_to_the_end_of_the_part(
         self, deployment: Settings, put: Put

@@ -154,7 +154,7 @@ class BatchWork:
     ) -> Document:
         named = {"bucket": source.bucket, "key": source.key}
         try:
-            answer = service.predict(Request(source), parameters, watch, is_upload=True)
+            answer = service.predict(Request(source), parameters, watch)
         except VisionError as error:
             if error.is_retryable:
                 raise
