@@ -12,7 +12,7 @@ from mypy_boto3_s3 import S3Client
 
 from vision.aws import S3Store
 from vision.batches import Batches
-from vision.errors import InvalidParameter, NotFound
+from vision.errors import InvalidParameter, NotFound, Unavailable
 from vision.settings import Settings
 from vision.workflow import Execution, StateMachine
 
@@ -24,18 +24,29 @@ PLACE = {"bucket": "outbox", "key": "results/detection/batches/x/manifest.json"}
 
 
 class FakeMachine(StateMachine):
-    """Executions in a dictionary."""
+    """Executions in a dictionary.
+
+    Attributes:
+        hidden: how many descriptions find nothing, as those of another call at the same moment.
+    """
 
     def __init__(self) -> None:
         super().__init__("arn")
         self.started: list[tuple[str, Mapping[str, Any]]] = []
         self.executions: dict[str, Execution] = {}
+        self.hidden = 0
 
-    def start(self, name: str, document: Mapping[str, Any]) -> None:
+    def start(self, name: str, document: Mapping[str, Any]) -> bool:
+        if name in self.executions:
+            return self.executions[name].input == document
         self.started.append((name, document))
         self.executions[name] = _execution(document)
+        return True
 
     def describe(self, name: str) -> Execution | None:
+        if self.hidden:
+            self.hidden -= 1
+            return None
         return self.executions.get(name)
 
 
@@ -139,6 +150,18 @@ class TestCreation:
             batches.create({**WANTED, "task": "classification"}, "monday", ID, NOW)
 
         assert caught.value.parameter == "Idempotency-Key"
+
+    @pytest.mark.parametrize(("hidden", "error"), [(1, InvalidParameter), (2, Unavailable)])
+    def test_of_two_calls_at_once_with_one_token_the_other_is_refused_as_if_it_came_later(
+        self, batches: Batches, machine: FakeMachine, hidden: int, error: type[Exception]
+    ) -> None:
+        batches.create(WANTED, "monday", ID, NOW)
+        machine.hidden = hidden
+
+        with pytest.raises(error, match="Idempotency-Key"):
+            batches.create({**WANTED, "task": "classification"}, "monday", ID, NOW)
+
+        assert len(machine.started) == 1
 
     def test_the_same_token_gives_the_same_document_so_that_one_race_starts_one_execution(
         self, batches: Batches, machine: FakeMachine

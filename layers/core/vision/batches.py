@@ -15,7 +15,7 @@ from typing import Any
 from vision.aws import S3Store
 from vision.card import TASKS
 from vision.claims import iso
-from vision.errors import InvalidParameter, NotFound
+from vision.errors import InvalidParameter, NotFound, Unavailable
 from vision.params import read_parameters
 from vision.settings import Settings
 from vision.workflow import Execution, StateMachine
@@ -58,6 +58,7 @@ class Batches:
         Raises:
             InvalidParameter: naming the member of the document at fault, or a token used for something else.
             NotFound: when there is no object under the prefix.
+            Unavailable: when it cannot be started, or told apart from one of the same token.
         """
         task, prefix, parameters = _checked(document)
         wanted_id = hashlib.sha256(token.encode()).hexdigest()[:32] if token else new_id
@@ -78,7 +79,12 @@ class Batches:
             },
         }
         # The same document for the same token: asked twice at once, Step Functions starts it once.
-        self._machine.start(wanted_id, {"batch": batch})
+        if not self._machine.start(wanted_id, {"batch": batch}):
+            if (other := self._machine.describe(wanted_id)) is None:  # descriptions lag a little behind
+                raise Unavailable(
+                    "a batch with this Idempotency-Key is about to start; try again in a moment"
+                )
+            return self._same(other, wanted_id, task, prefix, parameters)
         return {"id": wanted_id, "status": "running", **_described(batch), **_times(now, None)}
 
     def describe(self, wanted_id: str) -> dict[str, Any]:

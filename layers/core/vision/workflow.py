@@ -47,14 +47,22 @@ class StateMachine:
     def __init__(self, arn: str) -> None:
         self._arn = arn
 
-    def start(self, name: str, document: Mapping[str, Any]) -> None:
+    def start(self, name: str, document: Mapping[str, Any]) -> bool:
         """Starts an execution; does nothing where one of that name runs with the same document.
+
+        Returns:
+            Whether it runs; false where one of that name has another document, or has ended.
 
         Raises:
             Unavailable: when it cannot be started.
         """
+        client = states_client()
         with translated("the state machine"):
-            states_client().start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(document))
+            try:
+                client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(document))
+            except client.exceptions.ExecutionAlreadyExists:
+                return False
+        return True
 
     def describe(self, name: str) -> Execution | None:
         """Gives an execution by its name; Step Functions forgets it 90 days after it ended.
