@@ -134,6 +134,25 @@ def test_keys_rotate_without_a_call_that_fails(keyed: LocalService) -> None:
     assert status(KEY) == 200
 
 
+def test_a_caller_without_batches_may_look_and_not_start(keyed: LocalService, jpeg: bytes) -> None:
+    def put(document: Any) -> None:
+        secrets = keyed.clients.secretsmanager
+        (secret,) = secrets.list_secrets()["SecretList"]
+        secrets.put_secret_value(SecretId=secret["ARN"], SecretString=json.dumps(document))
+        time.sleep(1.1)
+
+    start = ("POST", "/v1/batches", {"task": "detection", "prefix": "nothing/"}, 403)
+    look = ("GET", f"/v1/batches/{_NO_ID}", None, 404)
+    put({"default": {"keys": [KEY], "batches": False}, "other": SECOND})
+    refused = _ask(keyed, start, jpeg, x_api_key=KEY)
+
+    assert (refused.status, refused.json()["type"]) == (403, "urn:vision:problem:forbidden")
+    assert "default may not start batches" in refused.json()["detail"]
+    assert _ask(keyed, look, jpeg, x_api_key=KEY).status == 404
+    assert _ask(keyed, start, jpeg, x_api_key=SECOND).status == 404  # nothing is under the prefix
+    put({"default": KEY})
+
+
 def test_no_log_holds_a_key(keyed: LocalService) -> None:
     for key in (KEY, WRONG):
         keyed.request("GET", "/v1/models", None, {"x-api-key": key})

@@ -123,6 +123,24 @@ def test_what_the_authorizer_denies_is_a_problem_that_says_what_to_do(
     assert answer["headers"].get("Retry-After") == ("1" if status == 429 else None)
 
 
+@pytest.mark.parametrize(
+    ("said", "may"),
+    [({}, True), ({"batches": True}, True), ({"batches": False}, False), ({"batches": "true"}, False)],
+)
+def test_only_what_the_authorizer_leaves_out_or_allows_is_allowed(said: dict[str, Any], may: bool) -> None:
+    event = http_event()
+    event["requestContext"]["authorizer"] = {"lambda": {"caller": "mobile", **said}}
+    seen: list[bool] = []
+
+    def note(call: HttpCall, _watch: Stopwatch) -> Reply:
+        seen.append(call.identity.may_start_batches)
+        return Reply(200, "{}")
+
+    Edge({("POST", "/v1/classify"): note}, auth="API_KEY")(event, FakeContext())
+
+    assert seen == [may]
+
+
 def test_hugging_face_clients_find_the_reason_under_error() -> None:
     event = http_event("POST", "/hf/image-classification")
     edge = Edge({("POST", "/hf/image-classification"): _ok}, auth="API_KEY")

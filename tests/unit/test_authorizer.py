@@ -88,6 +88,33 @@ def test_without_the_secret_nobody_is_known() -> None:
     assert answer["context"] == {"denied": "unavailable"}
 
 
+def test_a_caller_that_may_not_start_batches_is_told_apart() -> None:
+    document = {"web": KEY, "mobile": {"keys": [OTHER], "batches": False}}
+
+    answer = _authorizer(document).answer(_event(x_api_key=OTHER))
+
+    assert answer["context"] == {"caller": "mobile", "batches": False}
+
+
+def test_an_answer_that_is_kept_holds_nothing_of_one_moment() -> None:
+    text = json.dumps({"slow": {"keys": [KEY], "requests_per_second": 0.1}})
+    clock = Clock()
+    lost = False
+
+    def fetch() -> str:
+        if lost:
+            raise Unavailable("Secrets Manager did not answer")
+        return text
+
+    authorizer = Authorizer(KeyRing(fetch, clock), clock, is_cached=True)
+    asked = [authorizer.answer(_event(x_api_key=KEY)) for _ in range(5)]
+    lost, clock.now = True, 3600.0
+
+    assert asked == [{"isAuthorized": True, "context": {"caller": "slow"}}] * 5
+    with pytest.raises(Unavailable):
+        authorizer.answer(_event(x_api_key=KEY))
+
+
 def test_a_caller_gets_as_many_calls_as_its_rate_with_all_its_keys_together() -> None:
     clock = Clock()
     document = {"slow": {"keys": [KEY, OTHER], "requests_per_second": 2}, "web": "w" * 40}
@@ -151,6 +178,19 @@ class TestFunction:
         clock.now += 1
         assert ask(x_api_key=KEY) == {"denied": "unknown"}
         assert ask(x_api_key=OTHER) == {"caller": "web"}
+
+    @pytest.mark.parametrize(("seconds", "is_kept"), [("0", False), ("300", True)])
+    def test_it_knows_from_its_environment_whether_answers_are_kept(
+        self, secrets: Any, monkeypatch: pytest.MonkeyPatch, seconds: str, is_kept: bool
+    ) -> None:
+        monkeypatch.setenv("VISION_AUTHORIZER_CACHE_S", seconds)
+        entry = {"keys": [KEY], "requests_per_second": 0.1}
+        secrets.put_secret_value(SecretId="keys", SecretString=json.dumps({"slow": entry}))
+
+        handler = build_authorizer()
+        contexts = [handler(_event(x_api_key=KEY), None)["context"] for _ in range(2)]
+
+        assert contexts[1] == ({"caller": "slow"} if is_kept else {"caller": "slow", "denied": "throttled"})
 
     def test_a_secret_that_may_not_be_read_is_told_in_the_log_and_not_to_the_caller(
         self, secrets: Any, caplog: pytest.LogCaptureFixture

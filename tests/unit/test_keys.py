@@ -65,6 +65,16 @@ class TestSecret:
         assert key.requests_per_second == 2.5
 
     @pytest.mark.parametrize(
+        ("field", "may"), [({}, True), ({"batches": True}, True), ({"batches": False}, False)]
+    )
+    def test_a_caller_may_start_batches_unless_its_entry_says_no(
+        self, field: dict[str, bool], may: bool
+    ) -> None:
+        keys = read_keys(json.dumps({"web": {"keys": [FIRST, SECOND], **field}}))
+
+        assert [key.may_start_batches for key in keys] == [may, may]
+
+    @pytest.mark.parametrize(
         "entry",
         [
             "short",
@@ -77,6 +87,8 @@ class TestSecret:
             {"keys": [FIRST], "requests_per_second": 0},
             {"keys": [FIRST], "requests_per_second": True},
             {"keys": [FIRST], "requests_per_second": "5"},
+            {"keys": [FIRST], "batches": "false"},
+            {"keys": [FIRST], "batches": None},
             "sha256:" + "A" * 64,
             "sha256:" + "0" * 63,
         ],

@@ -208,6 +208,23 @@ class TestBatches:
         assert answer["statusCode"] == 400
         assert json.loads(answer["body"])["parameter"] == "Idempotency-Key"
 
+    def test_a_caller_without_batches_may_look_and_not_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        _set(
+            monkeypatch,
+            VISION_AUTH="API_KEY",
+            VISION_STATE_MACHINE="arn:aws:states:eu-central-1:111122223333:stateMachine:m",
+        )
+        answers = []
+        for method, path in (("POST", "/v1/batches"), ("GET", "/v1/batches/none")):
+            event = http_event(method, path, body="not JSON")
+            event["requestContext"]["authorizer"] = {"lambda": {"caller": "mobile", "batches": False}}
+            answers.append(service.build_jobs()(event, FakeContext()))
+
+        problem = json.loads(answers[0]["body"])
+        assert [answer["statusCode"] for answer in answers] == [403, 404]
+        assert problem["type"] == "urn:vision:problem:forbidden"
+        assert "mobile may not start batches" in problem["detail"]
+
     @pytest.mark.parametrize(
         ("caller", "header", "token"),
         [("ann", "monday", "ann\nmonday"), ("bob", "monday", "bob\nmonday"), ("ann", "", "")],

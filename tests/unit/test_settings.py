@@ -20,6 +20,13 @@ def test_an_empty_environment_gives_the_limits_of_the_contract() -> None:
     assert settings.input_bucket == settings.jobs_table == ""
 
 
+def test_an_authorizer_s_cache_may_be_off_and_is_no_fraction() -> None:
+    assert read_settings({"VISION_AUTHORIZER_CACHE_S": "0"}).authorizer_cache_s == 0
+    assert read_settings({"VISION_AUTHORIZER_CACHE_S": "300"}).authorizer_cache_s == 300
+    with pytest.raises(InvalidSettings, match="VISION_AUTHORIZER_CACHE_S"):
+        read_settings({"VISION_AUTHORIZER_CACHE_S": "0.5"})
+
+
 def test_models_are_in_a_layer_on_lambda() -> None:
     settings = read_settings({"AWS_LAMBDA_FUNCTION_NAME": "vision-classify"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vision.errors import TooManyRequests, Unauthorized, Unavailable, VisionError
+from vision.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable, VisionError
 from vision.request import HttpCall, Identity
 from vision.settings import Auth
 
@@ -26,6 +26,18 @@ def require_caller(call: HttpCall, auth: Auth) -> None:
         raise _refusal(identity)
     if auth != "NONE" and (identity.scheme != auth or not identity.caller):
         raise Unauthorized(_ADVICE[auth])
+
+
+def require_batches(identity: Identity) -> None:
+    """Passes a caller who may start batches.
+
+    Raises:
+        Forbidden: the caller may not.
+    """
+    if not identity.may_start_batches:
+        raise Forbidden(
+            f"the caller {identity.caller} may not start batches; whoever runs the service decides"
+        )
 
 
 def _refusal(identity: Identity) -> VisionError:

@@ -28,7 +28,7 @@ def build_authorizer() -> Callable[[Event, Any], Event]:
     # revoked key would be good for as long.
     keys = KeyRing(lambda: read_secret(settings.keys_secret), time.time, refresh_s=settings.keys_refresh_s)
     keys.refresh()  # while the function starts: then Lambda gives a whole CPU
-    authorizer = Authorizer(keys, time.time)
+    authorizer = Authorizer(keys, time.time, is_cached=settings.authorizer_cache_s > 0)
     return lambda event, _context: authorizer.answer(event)
 
 
@@ -38,30 +38,47 @@ class Authorizer:
     Args:
         keys: of the callers.
         clock: gives seconds.
+        is_cached: whether API Gateway keeps the answers, so that none may be of this moment only: rates are
+            not kept then.
     """
 
-    def __init__(self, keys: KeyRing, clock: Callable[[], float]) -> None:
+    def __init__(self, keys: KeyRing, clock: Callable[[], float], *, is_cached: bool = False) -> None:
         self._keys = keys
         self._clock = clock
+        self._is_cached = is_cached
         self._buckets: dict[str, Bucket] = {}
 
     def answer(self, event: Event) -> Event:
-        """Lets the call through with the name of its caller, or with what denies it, or with both."""
-        caller, denied = self._identify(read_headers(event))
-        named = {"caller": caller, "denied": denied}
-        return {"isAuthorized": True, "context": {name: text for name, text in named.items() if text}}
+        """Lets the call through with the name of its caller, or with what denies it, or with both.
 
-    def _identify(self, headers: Mapping[str, str]) -> tuple[str, Denial]:
+        Raises:
+            Unavailable: when the answer would be kept and nobody can say who calls: API Gateway answers 500
+                then, and asks again for the next call.
+        """
+        key, denied = self._identify(read_headers(event))
+        context: dict[str, str | bool] = {}
+        if key is not None:
+            context["caller"] = key.caller
+            if not key.may_start_batches:
+                context["batches"] = False
+        if denied:
+            context["denied"] = denied
+        return {"isAuthorized": True, "context": context}
+
+    def _identify(self, headers: Mapping[str, str]) -> tuple[Key | None, Denial]:
         secret_key = _key_in(headers)
         if not secret_key:
-            return "", "missing"
+            return None, "missing"
         try:
             key = self._keys.find(secret_key)
         except Unavailable:
-            return "", "unavailable"
+            if self._is_cached:
+                raise
+            return None, "unavailable"
         if key is None:
-            return "", "unknown"
-        return key.caller, "" if self._bucket(key).take(self._clock()) else "throttled"
+            return None, "unknown"
+        is_in_time = self._is_cached or self._bucket(key).take(self._clock())
+        return key, "" if is_in_time else "throttled"
 
     def _bucket(self, key: Key) -> Bucket:
         bucket = self._buckets.get(key.caller)

@@ -89,7 +89,7 @@ class Unauthorized(VisionError):
 
 
 class Forbidden(VisionError):
-    """The service may not, or will not, read that for the caller."""
+    """The service may not, or will not, do that for the caller."""
 
     status = 403
     kind = "forbidden"

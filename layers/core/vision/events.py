@@ -176,7 +176,8 @@ def _identity(context: Event) -> Identity:
     found = context.get("authorizer") or {}
     if key := found.get("lambda"):
         name = key.get("caller") or ""
-        return Identity("API_KEY", name, name, key.get("denied") or "")
+        may_start_batches = key.get("batches", True) is True  # what is said in another form is no permission
+        return Identity("API_KEY", name, name, key.get("denied") or "", may_start_batches)
     if token := found.get("jwt"):
         claims = token.get("claims") or {}
         client = claims.get("client_id") or claims.get("azp") or ""

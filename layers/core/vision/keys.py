@@ -1,8 +1,9 @@
 """The keys of the callers: read from the secret, kept for a while, compared in constant time.
 
 The secret is a JSON object by caller. A caller has a key, a list of keys (while one replaces another), or an
-object: `{"keys": [...], "requests_per_second": 5}`. A key is written as it is, of 20 characters or more, or
-as `sha256:` and the 64 hex digits of its SHA-256. A hash without salt is enough: keys are random.
+object: `{"keys": [...], "requests_per_second": 5, "batches": false}`. A key is written as it is, of 20
+characters or more, or as `sha256:` and the 64 hex digits of its SHA-256. A hash without salt is enough: keys
+are random.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ class Key:
         caller: the caller's name.
         digest: SHA-256 of the key, 32 bytes.
         requests_per_second: what the caller may ask, with all its keys together; infinite unless given.
+        may_start_batches: whether the caller may start batches.
     """
 
     caller: str
     digest: bytes
     requests_per_second: float = math.inf
+    may_start_batches: bool = True
 
 
 class KeyRing:
@@ -151,14 +154,17 @@ def _keys_of(caller: str, entry: Any) -> list[Key]:
     if not is_name(caller):
         raise ValueError("a name has 1 to 64 letters, digits, or . _ @ -")
     fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {"keys": entry}
-    if unknown := fields.keys() - {"keys", "requests_per_second"}:
+    if unknown := fields.keys() - {"keys", "requests_per_second", "batches"}:
         raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
     rate = fields.get("requests_per_second", math.inf)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
         raise ValueError("requests_per_second must be a positive number")
+    may_start_batches = fields.get("batches", True)
+    if not isinstance(may_start_batches, bool):
+        raise ValueError("batches must be true or false")
     given = fields.get("keys")
     texts = given if isinstance(given, list) else [given]
-    return [Key(caller, _digest(text), float(rate)) for text in texts]
+    return [Key(caller, _digest(text), float(rate), may_start_batches) for text in texts]
 
 
 def _digest(text: Any) -> bytes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vision import __version__, replies
+from vision.access import require_batches
 from vision.body import read_json
 from vision.card import ModelCard, card_document
 from vision.edge import last_part
@@ -97,6 +98,7 @@ class BatchDesk:
     def create(self, call: HttpCall, _watch: Stopwatch) -> Reply:
         """Starts a batch; one `Idempotency-Key` starts one batch, however often it is sent."""
         self._require_state_machine()
+        require_batches(call.identity)
         token = call.headers.get("idempotency-key", "")
         if len(token) > _MAX_TOKEN:
             detail = f"Idempotency-Key: must be at most {_MAX_TOKEN} characters"

@@ -51,12 +51,14 @@ class Identity:
         client: the name of which there are few, for metrics: without the users of a client or the sessions of
             a role.
         denied: why the call is to be refused; empty: it is not.
+        may_start_batches: whether the caller may start batches.
     """
 
     scheme: str = ""
     caller: str = ""
     client: str = ""
     denied: Denial = ""
+    may_start_batches: bool = True
 
 
 @dataclass(frozen=True, slots=True)

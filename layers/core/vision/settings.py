@@ -60,6 +60,7 @@ class Settings:
         auth: how callers over HTTP are known; `NONE`: they are not asked.
         keys_secret: name or ARN of the secret that holds the callers' keys.
         keys_refresh_s: seconds after which the keys are read again.
+        authorizer_cache_s: seconds for which API Gateway keeps what the authorizer says of a key.
         upload_expiry_s: how long a presigned upload may be used, in seconds.
         job_ttl_days: how long the row of a job is kept, in days.
         max_receives: how often an event is delivered before it is dead-lettered; 0: not known.
@@ -81,6 +82,7 @@ class Settings:
     auth: Auth = "NONE"
     keys_secret: str = ""
     keys_refresh_s: int = 60
+    authorizer_cache_s: int = 0
     upload_expiry_s: int = 900
     job_ttl_days: int = 30
     max_receives: int = 0
@@ -162,6 +164,12 @@ def _auth(text: str) -> str:
     return text
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError("must be a positive whole number")
@@ -187,6 +195,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_AUTH": ("auth", _auth),
     "VISION_KEYS_SECRET": ("keys_secret", str),
     "VISION_KEYS_REFRESH_S": ("keys_refresh_s", _positive),
+    "VISION_AUTHORIZER_CACHE_S": ("authorizer_cache_s", _whole),
     "VISION_UPLOAD_EXPIRY_S": ("upload_expiry_s", _positive),
     "VISION_JOB_TTL_DAYS": ("job_ttl_days", _positive),
     "VISION_MAX_RECEIVES": ("max_receives", _positive),
