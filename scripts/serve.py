@@ -75,9 +75,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parameters(overrides: list[str], host: str) -> dict[str, str]:
     """Gives the parameters of the template; without Auth, only this machine is let in without a key."""
-    is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
     given = dict(override.partition("=")[::2] for override in overrides)
-    return {"Auth": "NONE" if is_loopback else "API_KEY", **given}
+    return {"Auth": "NONE" if _is_loopback(host) else "API_KEY", **given}
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _run(template: Path, listener: socket.socket, parameters: dict[str, str]) -> None:
@@ -108,6 +111,8 @@ def _run(template: Path, listener: socket.socket, parameters: dict[str, str]) ->
     bucket = service.stack.outputs.get("InputBucket")
     credentials = _CREDENTIALS[parameters["Auth"]].format(key=service.api_key)
     print(_welcome(listener, service.clients.endpoint, bucket, credentials), flush=True)
+    if warning := _warning(parameters["Auth"], listener.getsockname()[0]):
+        print(warning, flush=True)
     for name, reason in failures.items():
         log.note(f"{name} does not start: {reason}")
     stopped.wait()
@@ -122,6 +127,14 @@ _CREDENTIALS = {
     "JWT": '-H "Authorization: Bearer $TOKEN" ',
     "IAM": "--aws-sigv4 aws:amz:us-east-1:execute-api --user local:local ",
 }
+
+
+def _warning(auth: str, host: str) -> str:
+    """What to say of a service that others reach and anybody may use; empty where that is not so."""
+    if _is_loopback(host) or auth not in ("NONE", "IAM"):
+        return ""
+    why = "asks nobody who calls" if auth == "NONE" else "takes signatures with the key local, which all know"
+    return f"WARNING  Others reach {host}, and Auth={auth} {why}: Auth=API_KEY keeps them out.\n"
 
 
 def _welcome(listener: socket.socket, s3: str, bucket: str | None, credentials: str) -> str:
