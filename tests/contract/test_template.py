@@ -238,6 +238,15 @@ def test_what_the_three_tasks_have_alike_is_written_alike() -> None:
     assert of("Segmentation") == classification
 
 
+def test_what_is_others_or_cannot_be_made_again_outlives_the_stack() -> None:
+    kept = {"InputBucket", "ResultsBucket", "ApiKeys"}
+
+    # The keys outlive a change of Auth too, which takes their condition away.
+    for name in kept:
+        policies = {SAM["Resources"][name].get(each) for each in ("DeletionPolicy", "UpdateReplacePolicy")}
+        assert policies == {"Retain"}
+
+
 def test_every_parameter_is_described_and_grouped() -> None:
     groups = SAM["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]

@@ -35,6 +35,7 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
     },
     "kept warm": {
         "Auth": "IAM",
+        "AllowedOrigins": "https://example.org,https://example.com",
         "ClassificationProvisionedConcurrency": "2",
         "EphemeralStorageMb": "1024",
         "AlarmEmail": "ops@example.org",
@@ -184,11 +185,11 @@ def without(*path: str) -> Change:
     return change
 
 
-def setting(value: Any, *path: str) -> Change:
+def setting(value: Any, *path: str | int) -> Change:
     """Sets what a path through the resources leads to."""
 
     def change(resources: dict[str, Any]) -> None:
-        part = resources
+        part: Any = resources
         for step in path[:-1]:
             part = part[step]
         part[path[-1]] = value
@@ -258,6 +259,13 @@ OTHERS: dict[str, tuple[Change, str]] = {
     "encryption": (
         without("ResultsBucket", "Properties", "BucketEncryption"),
         "ResultsBucket is not encrypted",
+    ),
+    "headers of other origins": (
+        setting(
+            ["content-type", "x-api-key"],
+            *("HttpApi", "Properties", "CorsConfiguration", "Fn::If", 1, "AllowHeaders"),
+        ),
+        "web pages may not send idempotency-key",
     ),
     "forms of other origins": (
         without("InputBucket", "Properties", "CorsConfiguration"),

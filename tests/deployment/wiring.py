@@ -30,6 +30,13 @@ VARIABLES = {
     "AuthorizerFunction": {"VISION_KEYS_SECRET", "VISION_AUTHORIZER_CACHE_S"},
     "NoticesFunction": set[str](),
 }
+# Headers by which a caller is known.
+_CREDENTIALS = {
+    "API_KEY": {"authorization", "x-api-key"},
+    "JWT": {"authorization"},
+    "IAM": {"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"},
+    "NONE": set[str](),
+}
 # The resource that a variable must name.
 _NAMES = {
     "VISION_INPUT_BUCKET": "InputBucket",
@@ -98,6 +105,10 @@ def _preflights(it: Deployed) -> Iterator[str]:
             yield f"{key} has no preflight"
         elif preflight.get("AuthorizationType", "NONE") != "NONE" or "AuthorizerId" in preflight:
             yield f"the preflight of {key} asks for a caller"
+    sent = {"content-type", "idempotency-key", *_CREDENTIALS[it.template.parameters["Auth"]]}
+    if it.template.parameters["AllowedOrigins"]:
+        for header in sorted(sent - set(it.of["HttpApi"]["CorsConfiguration"]["AllowHeaders"])):
+            yield f"web pages may not send {header}"
 
 
 def calls(it: Deployed) -> Iterator[str]:
