@@ -36,12 +36,12 @@ class FakeMachine(StateMachine):
         self.executions: dict[str, Execution] = {}
         self.hidden = 0
 
-    def start(self, name: str, document: Mapping[str, Any]) -> bool:
+    def start(self, name: str, document: Mapping[str, Any]) -> datetime | None:
         if name in self.executions:
-            return self.executions[name].input == document
+            return NOW if self.executions[name].input == document else None
         self.started.append((name, document))
         self.executions[name] = _execution(document)
-        return True
+        return NOW
 
     def describe(self, name: str) -> Execution | None:
         if self.hidden:
@@ -76,7 +76,7 @@ def batches(s3: S3Client, deployment: Settings, machine: FakeMachine) -> Batches
 
 
 def _ended(batches: Batches, machine: FakeMachine, **changes: Any) -> dict[str, Any]:
-    batches.create(WANTED, "", ID, NOW)
+    batches.create(WANTED, "", ID)
     changes = {"stopped_at": LATER, **changes}
     machine.executions[ID] = _execution(machine.executions[ID].input, **changes)
     return batches.describe(ID)
@@ -84,7 +84,7 @@ def _ended(batches: Batches, machine: FakeMachine, **changes: Any) -> dict[str, 
 
 class TestCreation:
     def test_a_batch_is_an_execution_under_its_id(self, batches: Batches, machine: FakeMachine) -> None:
-        answer = batches.create({**WANTED, "parameters": {"threshold": 0.5}}, "", ID, NOW)
+        answer = batches.create({**WANTED, "parameters": {"threshold": 0.5}}, "", ID)
 
         place = {"bucket": "outbox", "prefix": f"results/detection/batches/{ID}/"}
         assert answer == {
@@ -121,33 +121,33 @@ class TestCreation:
         self, batches: Batches, machine: FakeMachine, changes: dict[str, Any], member: str
     ) -> None:
         with pytest.raises(InvalidParameter) as caught:
-            batches.create({**WANTED, **changes}, "", ID, NOW)
+            batches.create({**WANTED, **changes}, "", ID)
 
         assert caught.value.parameter == member
         assert machine.started == []
 
     def test_a_prefix_without_objects_is_not_found(self, batches: Batches, machine: FakeMachine) -> None:
         with pytest.raises(NotFound, match="nowhere/"):
-            batches.create({"task": "detection", "prefix": "nowhere/"}, "", ID, NOW)
+            batches.create({"task": "detection", "prefix": "nowhere/"}, "", ID)
 
         assert machine.started == []
 
     def test_a_token_sent_again_gets_the_batch_that_it_started(
         self, batches: Batches, machine: FakeMachine
     ) -> None:
-        first = batches.create(WANTED, "monday", ID, NOW)
-        second = batches.create(WANTED, "monday", ID, LATER)
-        other = batches.create(WANTED, "tuesday", ID, LATER)
+        first = batches.create(WANTED, "monday", ID)
+        second = batches.create(WANTED, "monday", ID)
+        other = batches.create(WANTED, "tuesday", ID)
 
         assert second["id"] == first["id"] != other["id"]
         assert second["created_at"] == first["created_at"]
         assert [name for name, _ in machine.started] == [first["id"], other["id"]]
 
     def test_a_token_used_for_something_else_is_refused(self, batches: Batches) -> None:
-        batches.create(WANTED, "monday", ID, NOW)
+        batches.create(WANTED, "monday", ID)
 
         with pytest.raises(InvalidParameter) as caught:
-            batches.create({**WANTED, "task": "classification"}, "monday", ID, NOW)
+            batches.create({**WANTED, "task": "classification"}, "monday", ID)
 
         assert caught.value.parameter == "Idempotency-Key"
 
@@ -155,20 +155,20 @@ class TestCreation:
     def test_of_two_calls_at_once_with_one_token_the_other_is_refused_as_if_it_came_later(
         self, batches: Batches, machine: FakeMachine, hidden: int, error: type[Exception]
     ) -> None:
-        batches.create(WANTED, "monday", ID, NOW)
+        batches.create(WANTED, "monday", ID)
         machine.hidden = hidden
 
         with pytest.raises(error, match="Idempotency-Key"):
-            batches.create({**WANTED, "task": "classification"}, "monday", ID, NOW)
+            batches.create({**WANTED, "task": "classification"}, "monday", ID)
 
         assert len(machine.started) == 1
 
     def test_the_same_token_gives_the_same_document_so_that_one_race_starts_one_execution(
         self, batches: Batches, machine: FakeMachine
     ) -> None:
-        batches.create(WANTED, "monday", ID, NOW)
+        batches.create(WANTED, "monday", ID)
         machine.executions.clear()  # as the other of two calls at once sees it
-        batches.create(WANTED, "monday", "f" * 32, LATER)
+        batches.create(WANTED, "monday", "f" * 32)
 
         first, second = machine.started
         assert first == second

@@ -179,7 +179,7 @@ class TestJobDesk:
 class FakeBatches:
     """Gives the token that it was asked with."""
 
-    def create(self, _document: Any, token: str, _new_id: str, _now: Any) -> dict[str, Any]:
+    def create(self, _document: Any, token: str, _new_id: str) -> dict[str, Any]:
         return {"token": token}
 
 

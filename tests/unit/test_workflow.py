@@ -50,7 +50,7 @@ def test_an_execution_is_started_under_the_name_with_the_document(stub: Stubber)
     wanted = {"stateMachineArn": ARN, "name": "0123", "input": json.dumps({"batch": {}})}
     stub.add_response("start_execution", {"executionArn": EXECUTION, "startDate": START}, wanted)
 
-    assert StateMachine(ARN).start("0123", {"batch": {}}) is True
+    assert StateMachine(ARN).start("0123", {"batch": {}}) == START
     stub.assert_no_pending_responses()
 
 
@@ -100,7 +100,7 @@ def test_an_execution_that_is_forgotten_is_none(stub: Stubber) -> None:
 def test_a_name_that_another_document_has_is_told(stub: Stubber) -> None:
     stub.add_client_error("start_execution", "ExecutionAlreadyExists")
 
-    assert StateMachine(ARN).start("0123", {}) is False
+    assert StateMachine(ARN).start("0123", {}) is None
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])

@@ -46,14 +46,13 @@ class Batches:
         self._store = store
         self._machine = machine
 
-    def create(self, document: Mapping[str, Any], token: str, new_id: str, now: datetime) -> dict[str, Any]:
+    def create(self, document: Mapping[str, Any], token: str, new_id: str) -> dict[str, Any]:
         """Starts a batch.
 
         Args:
             document: `task`, `prefix` and, if need be, `parameters`.
             token: of the caller's choice: whoever sends it again gets the batch that it started first.
             new_id: for a batch without a token.
-            now: the time.
 
         Raises:
             InvalidParameter: naming the member of the document at fault, or a token used for something else.
@@ -79,13 +78,14 @@ class Batches:
             },
         }
         # The same document for the same token: asked twice at once, Step Functions starts it once.
-        if not self._machine.start(wanted_id, {"batch": batch}):
+        started_at = self._machine.start(wanted_id, {"batch": batch})
+        if started_at is None:
             if (other := self._machine.describe(wanted_id)) is None:  # descriptions lag a little behind
                 raise Unavailable(
                     "a batch with this Idempotency-Key is about to start; try again in a moment"
                 )
             return self._same(other, wanted_id, task, prefix, parameters)
-        return {"id": wanted_id, "status": "running", **_described(batch), **_times(now, None)}
+        return {"id": wanted_id, "status": "running", **_described(batch), **_times(started_at, None)}
 
     def describe(self, wanted_id: str) -> dict[str, Any]:
         """What `GET /v1/batches/{id}` answers.

@@ -106,7 +106,7 @@ class BatchDesk:
         if token:
             token = f"{call.identity.caller}\n{token}"  # another caller's `monday` is another batch
         document = read_json(call, self._settings.max_bytes)
-        answer = self._batches.create(document, token, uuid.uuid4().hex, datetime.now(UTC))
+        answer = self._batches.create(document, token, uuid.uuid4().hex)
         return replies.json_reply(answer, 202)
 
     def show(self, call: HttpCall, _watch: Stopwatch) -> Reply:

@@ -47,11 +47,11 @@ class StateMachine:
     def __init__(self, arn: str) -> None:
         self._arn = arn
 
-    def start(self, name: str, document: Mapping[str, Any]) -> bool:
+    def start(self, name: str, document: Mapping[str, Any]) -> datetime | None:
         """Starts an execution; does nothing where one of that name runs with the same document.
 
         Returns:
-            Whether it runs; false where one of that name has another document, or has ended.
+            When it started; none where one of that name has another document, or has ended.
 
         Raises:
             Unavailable: when it cannot be started.
@@ -59,10 +59,13 @@ class StateMachine:
         client = states_client()
         with translated("the state machine"):
             try:
-                client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(document))
+                started = client.start_execution(
+                    stateMachineArn=self._arn, name=name, input=json.dumps(document)
+                )
             except client.exceptions.ExecutionAlreadyExists:
-                return False
-        return True
+                return None
+        started_at: datetime = started["startDate"]
+        return started_at
 
     def describe(self, name: str) -> Execution | None:
         """Gives an execution by its name; Step Functions forgets it 90 days after it ended.
