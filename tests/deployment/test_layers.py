@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.deployment.commands import find_command
 from tests.deployment.elf_file import SharedLibrary, loaded_bytes, newest, read_shared_library
 
 from build_layers import Built, build_layer
@@ -86,10 +87,7 @@ def test_the_same_inputs_give_the_same_zip_elsewhere_and_under_another_umask(
 def test_sam_builds_the_same_files_with_the_same_modes_and_times(
     architecture: str, built: dict[str, Built], layers: Path, tmp_path: Path
 ) -> None:
-    search = f"{ROOT / '.venv-sam' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    sam = os.environ.get("SAM") or shutil.which("sam", path=search)
-    if sam is None:
-        pytest.skip("no sam command: `make test` installs it")
+    sam = find_command("sam", ".venv-sam")
 
     for name in LAYERS:
         subprocess.run(

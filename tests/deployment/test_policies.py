@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
+from tests.deployment.commands import find_command
 from tests.deployment.test_wiring import DEPLOYMENTS
 
 from local.clients import Clients
@@ -24,12 +24,7 @@ Failures = dict[str, set[tuple[str, str]]]
 
 @pytest.fixture(scope="module")
 def checkov() -> str:
-    # In a virtual environment of its own: it pins many packages.
-    path = f"{TEMPLATE.parent / '.venv-policy/bin'}:{os.environ['PATH']}"
-    found = os.environ.get("CHECKOV") or shutil.which("checkov", path=path)
-    if found is None:
-        pytest.skip("no checkov command: `make test` installs it")
-    return found
+    return find_command("checkov", ".venv-policy")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """`sam build`, as a team would run it: every function and layer is there to be uploaded."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
+from tests.deployment.commands import find_command
 from tests.deployment.elf_file import read_shared_library
 
 from local.template import TEMPLATE
@@ -19,12 +19,7 @@ MAX_BYTES = 250 * 2**20  # Lambda's limit to a function with its layers, unpacke
 
 @pytest.fixture(scope="module")
 def sam() -> str:
-    # In a virtual environment of its own: aws-sam-cli pins versions of packages that the tests use too.
-    path = f"{ROOT / '.venv-sam/bin'}:{os.environ['PATH']}"
-    found = os.environ.get("SAM") or shutil.which("sam", path=path)
-    if found is None:
-        pytest.skip("no sam command: `make test` installs it")
-    return found
+    return find_command("sam", ".venv-sam")
 
 
 def size(folder: Path) -> int:

@@ -114,8 +114,8 @@ class InferenceService:
         return answer
 
     def _fetch(self, source: S3Object, is_upload: bool) -> bytes:
-        if not is_upload and source.bucket not in self._settings.readable_buckets:
-            raise Forbidden(f"the bucket {source.bucket!r:.80} is not one this service reads from")
+        if not is_upload:
+            require_readable(source.bucket, self._settings)
         try:
             return self._store.get(source, self._settings.max_upload_bytes)
         except Forbidden as error:
@@ -143,3 +143,13 @@ class InferenceService:
                 f"the answer has {len(reply.body):,} bytes, the limit is {self._settings.max_bytes:,}; "
                 f"{advice}, or upload the image with POST /v1/jobs"
             )
+
+
+def require_readable(bucket: str, settings: Settings) -> None:
+    """Passes the buckets that requests may refer to.
+
+    Raises:
+        Forbidden: for any other.
+    """
+    if bucket not in settings.readable_buckets:
+        raise Forbidden(f"the bucket {bucket!r:.80} is not one this service reads from")

@@ -18,8 +18,8 @@ from vision import replies, response
 from vision.ahead import ReadAhead
 from vision.aws import ObjectStore
 from vision.card import Task
-from vision.errors import Forbidden, VisionError
-from vision.inference import InferenceService
+from vision.errors import VisionError
+from vision.inference import InferenceService, require_readable
 from vision.manifest import write_manifest
 from vision.models import Models
 from vision.params import Parameters, read_parameters
@@ -84,8 +84,7 @@ class BatchWork:
         batch = document["BatchInput"]["batch"]
         try:
             parameters = read_parameters(self._task, batch["parameters"])
-            if batch["bucket"] not in self._settings.readable_buckets:
-                raise Forbidden(f"the bucket {batch['bucket']!r:.80} is not one this service reads from")
+            require_readable(batch["bucket"], self._settings)
             card = self._models.choose(self._task, parameters.model)
             self._models.get(card, seconds=self._settings.fetch_s).class_ids(parameters.labels)
         except VisionError as error:
