@@ -8,7 +8,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from tests.timing import cpu_seconds
 
 from vision import image as vision_image
 from vision.errors import InvalidImage, TooLarge, UnsupportedFormat, VisionError
@@ -442,14 +442,12 @@ class TestLimits:
         with pytest.raises(TooLarge):
             open_photo(data, max_pixels=1)  # the first call imports the format's plugin
 
-        start = time.perf_counter()
-        with pytest.raises(TooLarge, match="scale it down") as caught:
-            open_photo(data, max_pixels=50_000_000)
-        seconds = time.perf_counter() - start
+        def refuse() -> None:
+            with pytest.raises(TooLarge, match=r"50,000,000.*scale it down"):
+                open_photo(data, max_pixels=50_000_000)
 
         assert len(data) < 10_000
-        assert seconds < 0.05
-        assert "50,000,000" in caught.value.detail
+        assert cpu_seconds(refuse) < 0.05
 
     def test_refusing_does_not_take_memory(self) -> None:
         # A process of its own: the peak of this one may have been higher before; `ru_maxrss` would count it.
@@ -540,11 +538,11 @@ def test_a_jpeg_of_many_scans_is_refused_before_any_is_decoded(encode: Encode) -
     last_scan = data[data.rindex(b"\xff\xda") : data.rindex(b"\xff\xd9")]
     bomb = data[:-2] + last_scan * 5000 + data[-2:]
 
-    start = time.perf_counter()
-    with pytest.raises(TooLarge, match="scans"):
-        open_photo(bomb, max_pixels=4_000_000)
+    def refuse() -> None:
+        with pytest.raises(TooLarge, match="scans"):
+            open_photo(bomb, max_pixels=4_000_000)
 
-    assert time.perf_counter() - start < 0.05
+    assert cpu_seconds(refuse) < 0.05
     assert decode(open_photo(data, max_pixels=4_000_000)).rgb(4_000_000).shape == (2000, 2000, 3)
 
 
@@ -552,13 +550,11 @@ def test_a_jpeg_with_a_video_behind_it_is_read(encode: Encode, photo: Pixels) ->
     data = encode(photo, "JPEG", progressive=True)
     video = np.random.default_rng(7).bytes(20_000_000)
 
-    start = time.perf_counter()
     opened = open_photo(data + video, max_pixels=MAX_PIXELS)
-    seconds = time.perf_counter() - start
 
     assert video.count(b"\xff\xda") > 100
     assert _pixels(decode(opened)).tolist() == _read(data).tolist()
-    assert seconds < 0.2
+    assert cpu_seconds(lambda: open_photo(data + video, max_pixels=MAX_PIXELS)) < 0.2
 
 
 class TestReducedDecoding:
