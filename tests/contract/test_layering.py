@@ -15,7 +15,7 @@ MAX_LINES = 260
 
 # A module imports only from those before it.
 ORDER = (
-    *("__init__", "frozen", "errors", "settings", "geometry"),
+    *("__init__", "frozen", "errors", "settings", "geometry", "steps"),
     *("records", "card", "results", "params", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
