@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,7 +35,10 @@ def jobs(deployment: Settings) -> Jobs:
 def _begin(
     claims: Claims, source: S3Object = OBJECT, *, model: str = "boxes", after_s: float = 0
 ) -> Job | None:
-    return claims.begin(source, "detection", model, now=NOW + timedelta(seconds=after_s), seconds=30)
+    def model_of(_source: S3Object, parameters: Mapping[str, object]) -> str:
+        return str(parameters.get("model") or model)
+
+    return claims.begin(source, "detection", model_of, now=NOW + timedelta(seconds=after_s), seconds=30)
 
 
 def _begun(claims: Claims, source: S3Object = OBJECT, *, model: str = "boxes", after_s: float = 0) -> Job:

@@ -36,7 +36,7 @@ def claims(deployment: Settings) -> Claims:
 
 
 def _claimed(claims: Claims) -> Job:
-    job = claims.begin(OBJECT, "detection", "boxes", now=NOW, seconds=30)
+    job = claims.begin(OBJECT, "detection", lambda *_: "boxes", now=NOW, seconds=30)
     assert job is not None
     return job
 

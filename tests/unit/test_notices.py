@@ -84,7 +84,7 @@ def received(url: str) -> list[dict[str, Any]]:
 
 
 def end_job(jobs: Claims, key: str, *, well: bool) -> None:
-    job = jobs.begin(S3Object("inbox", key, etag="e"), "detection", "yolox", now=NOW, seconds=30)
+    job = jobs.begin(S3Object("inbox", key, etag="e"), "detection", lambda *_: "yolox", now=NOW, seconds=30)
     assert job
     if well:
         jobs.succeed(job, S3Object("outbox", f"results/detection/{key}.json", etag="f"), NOW)
@@ -136,7 +136,7 @@ def test_the_trigger_lets_through_the_ends_of_jobs_alone(jobs: Claims) -> None:
 
 
 def test_what_passes_the_filter_by_mistake_is_no_notice(jobs: Claims) -> None:
-    jobs.begin(S3Object("inbox", "a.jpg", etag="e"), "detection", "yolox", now=NOW, seconds=30)
+    jobs.begin(S3Object("inbox", "a.jpg", etag="e"), "detection", lambda *_: "yolox", now=NOW, seconds=30)
     bus = FailingBus(set())
 
     assert send_notices(stream_event("jobs"), bus) == {"batchItemFailures": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from vision.errors import Unavailable
 from vision.inference import InferenceService
 from vision.jobs import Jobs
 from vision.models import Models
+from vision.predictions import Predictions
 from vision.request import S3Object, Upload
 from vision.service import open_models
 from vision.settings import Settings
@@ -67,9 +68,8 @@ class Desk:
             Settings(models=settings.models, model=model, input_bucket="inbox", results_bucket="outbox")
         )
         service = InferenceService(task, settings, models, self.store)
-        self._uploads = Uploads(
-            task, settings, models=models, store=self.store, claims=self.claims, predict=service.predict
-        )
+        work = Predictions(task, settings, models=models, service=service, store=self.store)
+        self._uploads = Uploads(settings, task=task, work=work, claims=self.claims)
 
     def put(self, data: bytes, key: str = KEY) -> S3Object:
         answer = self._s3.put_object(Bucket="inbox", Key=key, Body=data)
@@ -84,6 +84,10 @@ class Desk:
     def results(self) -> list[str]:
         listing = self._s3.list_objects_v2(Bucket="outbox")
         return [found["Key"] for found in listing.get("Contents", [])]
+
+
+def _boxes(_source: S3Object, _parameters: Mapping[str, object]) -> str:
+    return "boxes"
 
 
 @pytest.fixture
@@ -142,7 +146,7 @@ def test_an_event_delivered_three_times_is_handled_once(desk: Desk, jpeg: bytes)
 
 def test_while_one_handles_it_another_delivery_waits(desk: Desk, jpeg: bytes) -> None:
     source = desk.put(jpeg)
-    desk.claims.begin(source, "detection", "boxes", now=datetime.now(UTC), seconds=30)
+    desk.claims.begin(source, "detection", _boxes, now=datetime.now(UTC), seconds=30)
 
     with pytest.raises(Unavailable):
         desk.deliver(source)
@@ -153,7 +157,7 @@ def test_while_one_handles_it_another_delivery_waits(desk: Desk, jpeg: bytes) ->
 
 def test_when_the_first_died_a_later_delivery_takes_over(desk: Desk, jpeg: bytes) -> None:
     source = desk.put(jpeg)
-    desk.claims.begin(source, "detection", "boxes", now=datetime.now(UTC) - timedelta(minutes=5), seconds=30)
+    desk.claims.begin(source, "detection", _boxes, now=datetime.now(UTC) - timedelta(minutes=5), seconds=30)
 
     desk.deliver(source)
 

@@ -13,10 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from vision.aws import S3Store
-from vision.card import TASKS
 from vision.claims import iso
 from vision.errors import InvalidParameter, NotFound, Unavailable
-from vision.params import read_parameters
+from vision.params import BATCH_TASKS, read_values
 from vision.settings import Settings
 from vision.workflow import Execution, StateMachine
 
@@ -166,13 +165,13 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
             detail = f"unknown field {name!r:.60}; known: task, prefix, parameters"
             raise InvalidParameter(detail, parameter=name[:60])
     task, prefix = document.get("task"), document.get("prefix")
-    if task not in TASKS:
-        raise InvalidParameter(f"task: must be one of {', '.join(TASKS)}", parameter="task")
+    if task not in BATCH_TASKS:
+        raise InvalidParameter(f"task: must be one of {', '.join(BATCH_TASKS)}", parameter="task")
     if not isinstance(prefix, str) or not prefix or len(prefix.encode(errors="replace")) > _MAX_PREFIX_BYTES:
         detail = f"prefix: must be what the keys begin with, 1 to {_MAX_PREFIX_BYTES:,} bytes"
         raise InvalidParameter(detail, parameter="prefix")
     parameters = {} if document.get("parameters") is None else document["parameters"]
     if not isinstance(parameters, dict):
         raise InvalidParameter("parameters: must be an object", parameter="parameters")
-    read_parameters(str(task), parameters)
+    read_values(str(task), parameters)
     return str(task), prefix, parameters

@@ -1,6 +1,7 @@
 r"""Once-only handling of uploads: who may work on an object, and how its row in the jobs table ends.
 
-An upload is handled once for each (bucket, key, version or etag, model). Whoever handles it first claims its
+An upload is handled once for each (bucket, key, version or etag, model); a transform counts by its preset
+where the others count by their model. Whoever handles it first claims its
 row for as long as the function may run; a second delivery of the same event finds the claim, or the end it
 came to. When a function dies its claim runs out, and the next delivery takes over. A fault that lasts until
 the last delivery ends the job as failed; if the dead letter is sent back, it is handled again.
@@ -15,7 +16,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,9 @@ from vision.aws import Table
 from vision.errors import Unavailable
 from vision.request import S3Object
 from vision.settings import Settings
+
+# What once-only handling counts by, of an object and the parameters sent with its job: the id of a model.
+ModelOf = Callable[[S3Object, Mapping[str, object]], str]
 
 _OWN_KEY = re.compile(r"uploads/[a-z]+/([0-9a-f]{32})/[^/]+")
 _LEASE_MARGIN_S = 5  # so that a claim never ends before its function does
@@ -45,7 +49,7 @@ class Job:
         id: of its row.
         source: the object.
         parameters: as sent with `POST /v1/jobs`; empty for other objects.
-        model: id of the model that is to handle it.
+        model: what once-only handling counts by: id of the model that is to handle it, name of the preset.
         models: those that have handled it before.
         token: proves who holds the row.
     """
@@ -77,14 +81,14 @@ class Claims:
         self._table = table
 
     def begin(
-        self, source: S3Object, task: str, default_model: str, *, now: datetime, seconds: float
+        self, source: S3Object, task: str, model_of: ModelOf, *, now: datetime, seconds: float
     ) -> Job | None:
         """Claims the job of an object: the one made for its key, else one of its own.
 
         Args:
             source: the object.
             task: what is to be done with it.
-            default_model: the model to use if the job names none.
+            model_of: tells which model is to handle it.
             now: the time.
             seconds: how long the function may run.
 
@@ -97,7 +101,7 @@ class Claims:
         own = _OWN_KEY.fullmatch(source.key)
         row = self._table.get(own.group(1)) if own else None
         if own and row and _is_of(row, source):
-            job = _job(own.group(1), source, row, default_model)
+            job = _job(own.group(1), source, row, model_of)
             if self._claim(job, row, task, now, seconds):
                 return job
             row = self._table.get(job.id) or {}
@@ -106,7 +110,7 @@ class Claims:
                 return None
             # The form was used twice, and the other object at this key was faster.
         row = self._table.get(job_id(source)) or {}
-        job = _job(job_id(source), source, row, default_model)
+        job = _job(job_id(source), source, row, model_of)
         if self._claim(job, row, task, now, seconds):
             return job
         _check_ended(self._table.get(job.id) or {})
@@ -187,10 +191,10 @@ def _check_ended(row: Mapping[str, Any]) -> None:
         raise Unavailable("another delivery of the same event is being handled")
 
 
-def _job(row_id: str, source: S3Object, row: Mapping[str, Any], default_model: str) -> Job:
+def _job(row_id: str, source: S3Object, row: Mapping[str, Any], model_of: ModelOf) -> Job:
     parameters = json.loads(row.get("parameters", "{}"))
-    model = str(parameters.get("model") or default_model)
-    return Job(row_id, source, parameters, model, tuple(row.get("models", ())), token=uuid.uuid4().hex)
+    model, before = model_of(source, parameters), tuple(row.get("models", ()))
+    return Job(row_id, source, parameters, model, before, token=uuid.uuid4().hex)
 
 
 def _version(source: S3Object) -> str:

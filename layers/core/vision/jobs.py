@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vision.aws import S3Store, Table
-from vision.card import TASKS
 from vision.claims import expiry, iso
 from vision.errors import InvalidParameter, NotFound, TooLarge
 from vision.formats import CONTENT_TYPES
-from vision.params import read_parameters
+from vision.params import JOB_TASKS, read_values
 from vision.request import S3Object
 from vision.settings import Settings
 
@@ -119,8 +118,8 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, A
             detail = f"unknown field {name!r:.60}; known: task, filename, content_type, parameters"
             raise InvalidParameter(detail, parameter=name[:60])
     task = document.get("task")
-    if task not in TASKS:
-        raise InvalidParameter(f"task: must be one of {', '.join(TASKS)}", parameter="task")
+    if task not in JOB_TASKS:
+        raise InvalidParameter(f"task: must be one of {', '.join(JOB_TASKS)}", parameter="task")
     given = document.get("filename")
     filename = given.replace("\\", "/").rsplit("/", 1)[-1].strip() if isinstance(given, str) else ""
     # S3 puts the uploaded file's own name in place of ${filename}: the form would take any key.
@@ -134,5 +133,5 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, A
     parameters = {} if document.get("parameters") is None else document["parameters"]
     if not isinstance(parameters, dict):
         raise InvalidParameter("parameters: must be an object", parameter="parameters")
-    read_parameters(str(task), parameters)
+    read_values(str(task), parameters)
     return str(task), filename, str(content_type), parameters

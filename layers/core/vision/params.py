@@ -7,10 +7,16 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vision.card import TASKS
 from vision.errors import InvalidParameter
 from vision.frozen import dataclass
 
+JOB_TASKS = (*TASKS, "transform", "explain")  # what uploads and jobs may be for
+BATCH_TASKS = (*TASKS, "transform")  # an explanation runs its model thousands of times
 MASK_FORMATS = ("rle", "png", "polygon", "none")
+EXPLAIN_METHODS = ("rise", "occlusion", "score-cam")
+MAX_BUDGET = 20_000  # model runs
+MAX_SEED = 2**31 - 1
 MAX_TOP_K = 1000
 MAX_LABELS = 1000  # as many as the largest model of the catalog has
 
@@ -46,6 +52,19 @@ def read_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
     Raises:
         InvalidParameter: naming the parameter that is unknown, malformed or out of range.
     """
+    return Parameters(**read_values(task, raw))
+
+
+def read_values(task: str, raw: Mapping[str, object]) -> dict[str, Any]:
+    """Gives the values of a request's parameters by name; those that were not given are left out.
+
+    Args:
+        task: one of `JOB_TASKS`.
+        raw: values by name, as text from a query or as JSON values.
+
+    Raises:
+        InvalidParameter: as for `read_parameters`.
+    """
     known = TABLE[task]
     values: dict[str, Any] = {}
     for name, value in raw.items():
@@ -58,7 +77,7 @@ def read_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
             values[name] = known[name](value)
         except ValueError as error:
             raise InvalidParameter(f"{name}: {error}, not {_shown(value)}", parameter=name) from None
-    return Parameters(**values)
+    return values
 
 
 def read_hf_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
@@ -89,7 +108,7 @@ def _whole_number(low: int, high: int) -> Callable[[object], int]:
         is_text = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit()
         is_number = isinstance(value, int) and not isinstance(value, bool)
         # A digit string of any length would cost quadratic time to convert.
-        if (is_text and len(str(value)) < 10) or is_number:
+        if (is_text and len(str(value)) < 12) or is_number:
             number = int(value)  # type: ignore[call-overload]  # str or int, as just checked
             if low <= number <= high:
                 return int(number)
@@ -124,10 +143,13 @@ def _names(value: object) -> tuple[str, ...]:
     return different
 
 
-def _mask_format(value: object) -> str:
-    if value not in MASK_FORMATS:
-        raise ValueError(f"must be one of {', '.join(MASK_FORMATS)}")
-    return str(value)
+def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return str(value)
+
+    return parse
 
 
 def _shown(value: object) -> str:
@@ -151,7 +173,21 @@ TABLE: dict[str, dict[str, Callable[[object], Any]]] = {
     "segmentation": {
         "model": _text,
         "labels": _names,
-        "mask_format": _mask_format,
+        "mask_format": _one_of(MASK_FORMATS),
+    },
+    "transform": {
+        "preset": _text,
+        "seed": _whole_number(0, MAX_SEED),
+    },
+    "explain": {
+        "model": _text,
+        "task": _one_of(TASKS),
+        "class_id": _whole_number(0, 99_999),
+        "label": _text,
+        "box": _whole_number(0, 99_999),
+        "method": _one_of(EXPLAIN_METHODS),
+        "budget": _whole_number(1, MAX_BUDGET),
+        "seed": _whole_number(0, MAX_SEED),
     },
 }
 

@@ -75,10 +75,13 @@ def build_inference(task: Task) -> Handler:
     @functools.cache
     def uploads() -> Uploads:
         from vision.claims import Claims  # noqa: PLC0415
+        from vision.predictions import Predictions  # noqa: PLC0415
         from vision.uploads import Uploads  # noqa: PLC0415
 
-        claims = Claims(settings, aws.Table(settings.jobs_table))
-        return Uploads(task, settings, models=models, store=store, claims=claims, predict=service.predict)
+        work = Predictions(task, settings, models=models, service=service, store=store)
+        return Uploads(
+            settings, task=task, work=work, claims=Claims(settings, aws.Table(settings.jobs_table))
+        )
 
     def handle_upload(upload: Upload, context: LambdaContext) -> None:
         uploads().handle(upload, context)

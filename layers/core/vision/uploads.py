@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from vision import replies, response
-from vision.aws import ObjectStore
-from vision.card import Task
+from vision import replies
 from vision.claims import Claims, Job
-from vision.draw import overlay
 from vision.errors import VisionError
-from vision.image import encode
-from vision.models import Models
-from vision.params import Parameters, read_parameters
-from vision.request import Request, S3Object, Upload
-from vision.results import Answer
+from vision.request import S3Object, Upload
 from vision.settings import Settings
-from vision.telemetry import Stopwatch, count_failure, logger
+from vision.telemetry import count_failure, logger
 
 
-class Predict(Protocol):
-    """What answers an upload."""
+class UploadWork(Protocol):
+    """What a task does with an object that is its to handle."""
 
-    def __call__(
-        self,
-        request: Request,
-        parameters: Parameters,
-        watch: Stopwatch,
-        *,
-        with_photo: bool,
-        is_upload: bool,
-    ) -> Answer:
-        """Gives the answer to a request."""
+    def model(self, source: S3Object, parameters: Mapping[str, object]) -> str:
+        """What once-only handling counts by: the id of the model, the name of the preset.
+
+        Args:
+            source: the object.
+            parameters: as sent with `POST /v1/jobs`, not checked; empty for other objects.
+        """
+
+    def store(self, job: Job, context: LambdaContext) -> S3Object:
+        """Does the work and writes what comes of it; gives where its JSON lies.
+
+        Raises:
+            VisionError: below 500 the job has failed; from 500 on the event is to be delivered again.
+        """
 
 
 class Uploads:
-    """What one task does with objects that arrive in the input bucket."""
+    """What one task does with objects that arrive in the input bucket.
 
-    def __init__(
-        self,
-        task: Task,
-        settings: Settings,
-        *,
-        models: Models,
-        store: ObjectStore,
-        claims: Claims,
-        predict: Predict,
-    ) -> None:
-        self._task = task
+    Args:
+        settings: the results bucket, and how often an event is delivered.
+        task: whose uploads they are.
+        work: what is done with each.
+        claims: who may do it.
+    """
+
+    def __init__(self, settings: Settings, *, task: str, work: UploadWork, claims: Claims) -> None:
         self._results_bucket = settings.results_bucket
         self._max_receives = settings.max_receives
-        self._models = models
-        self._store = store
+        self._task = task
+        self._work = work
         self._claims = claims
-        self._predict = predict
 
     def handle(self, upload: Upload, context: LambdaContext) -> None:
         """Handles an object in the input bucket, once: its result in the bucket, its end in the table.
@@ -66,16 +60,15 @@ class Uploads:
         """
         if upload.source.bucket == self._results_bucket:
             return  # a trigger on our own results would never end
-        default_model = self._models.choose(self._task, None).id
         seconds = context.get_remaining_time_in_millis() / 1000
         now = datetime.now(UTC)
-        job = self._claims.begin(upload.source, self._task, default_model, now=now, seconds=seconds)
+        job = self._claims.begin(upload.source, self._task, self._work.model, now=now, seconds=seconds)
         if job is None:
             logger.info("upload was handled before", extra={"key": upload.source.key})
             return
         outcome: S3Object | VisionError = VisionError("unforeseen error")
         try:
-            outcome = self._store_result(job)
+            outcome = self._work.store(job, context)
         except VisionError as error:
             outcome = error
             if error.is_retryable:
@@ -100,16 +93,3 @@ class Uploads:
         if not outcome.is_retryable:
             count_failure(outcome.kind)
         logger.info("upload failed", extra={"job": job.id, "detail": outcome.detail})
-
-    def _store_result(self, job: Job) -> S3Object:
-        parameters = read_parameters(self._task, job.parameters)
-        is_drawn = self._task != "classification"
-        answer = self._predict(
-            Request(job.source), parameters, Stopwatch(), with_photo=is_drawn, is_upload=True
-        )
-        bucket, name = self._results_bucket, f"results/{self._task}/{job.source.key}"
-        if is_drawn:
-            self._store.put(bucket, f"{name}.png", encode(overlay(answer), "image/png"), "image/png")
-        result = replies.to_json(response.document(answer, parameters.mask_format)).encode()
-        etag = self._store.put(bucket, f"{name}.json", result, "application/json")
-        return S3Object(bucket, f"{name}.json", etag=etag)
