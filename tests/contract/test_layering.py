@@ -22,7 +22,7 @@ ORDER = (
     *("formats", "limits", "upright", "image", "tensor", "runner"),
     *("classify", "nms", "detect", "segment", "checks", "models", "masks", "polygons", "draw", "response"),
     *("claims", "jobs", "batches", "manifest", "telemetry"),
-    *("pipeline", "inference", "predictions", "uploads", "parts", "notices"),
+    *("pipeline", "delivery", "inference", "predictions", "uploads", "parts", "notices"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.

@@ -132,13 +132,6 @@ class TestNative:
     def test_nothing_found_is_an_empty_list(self, result: Result, field: str) -> None:
         assert _document(result)[field] == []
 
-    def test_an_answer_stored_elsewhere_says_where(self) -> None:
-        document = response.location(_answer(_classification()), "out", "results/x", "https://example.com/x")
-
-        assert document["result_location"] == {"bucket": "out", "key": "results/x"}
-        assert document["result_url"] == "https://example.com/x"
-        assert document["model_version"] == "0123456789ab"
-
 
 class TestHuggingFace:
     def test_classes_are_a_bare_list_of_label_and_score(self) -> None:

@@ -10,11 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from vision import body, replies, response
 from vision.aws import ObjectStore
 from vision.card import Task
-from vision.errors import Forbidden, InvalidModel, NotFound, TooLarge, Unavailable, VisionError
+from vision.delivery import Delivery
+from vision.errors import InvalidModel, NotFound, Unavailable, VisionError
 from vision.models import Models
 from vision.params import Parameters, read_hf_parameters, read_parameters
 from vision.pipeline import predict
-from vision.request import HttpCall, InlineImage, Reply, Request, S3Object
+from vision.request import HttpCall, Reply, Request
 from vision.results import Answer
 from vision.settings import Settings
 from vision.telemetry import Stopwatch, count_failure, count_image, logger
@@ -27,7 +28,7 @@ class InferenceService:
         self._task = task
         self._settings = settings
         self._models = models
-        self._store = store
+        self._delivery = Delivery(task, settings, store)
 
     def warm(self) -> None:
         """Loads the default model while the function starts, so that the first request need not.
@@ -48,8 +49,9 @@ class InferenceService:
         is_picture = content_type.startswith("image/") and self._task != "classification"
         answer = self.predict(request, parameters, watch, with_photo=is_picture)
         if is_picture:
-            return self._bounded(response.picture(answer, content_type), answer, call.request_id)
-        reply = replies.json_reply(response.document(answer, parameters.mask_format))
+            reply = response.picture(answer, content_type)
+        else:
+            reply = replies.json_reply(response.document(answer, parameters.mask_format))
         return self._bounded(reply, answer, call.request_id)
 
     def answer_hf(self, call: HttpCall, watch: Stopwatch) -> Reply:
@@ -59,7 +61,7 @@ class InferenceService:
         answer = self.predict(request, parameters, watch)
         reply = replies.json_reply(response.hf_document(answer))
         # Its clients know nothing of answers by location.
-        self._check_size(reply, "send a smaller image")
+        self._delivery.check_size(reply, "send a smaller image")
         return reply
 
     def answer_plainly(self, document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -95,61 +97,16 @@ class InferenceService:
     ) -> Answer:
         """Answers a request; an upload may be in any bucket, for it was an event of ours that named it."""
         card = self._models.choose(self._task, parameters.model)
-        source, advice = request.source, ""
-        if isinstance(source, InlineImage):
-            data, max_pixels = source.data, self._settings.max_pixels
-            advice = ", or upload it with POST /v1/jobs, which takes more"
-        else:
-            data, max_pixels = self._fetch(source, is_upload), self._settings.max_upload_pixels
+        data, max_pixels = self._delivery.receive(request.source, is_upload=is_upload)
         model = self._models.get(card, seconds=self._settings.fetch_s)
         watch.facts["model"] = card.id
-        try:
+        with self._delivery.within_memory(request.source):
             answer = predict(model, data, parameters, watch, max_pixels=max_pixels, with_photo=with_photo)
-        except MemoryError as error:
-            raise TooLarge("the image takes more memory than the function has; scale it down") from error
-        except TooLarge as error:
-            raise TooLarge(error.detail + advice) from error
         watch.facts["pixels"] = answer.width * answer.height
         count_image(watch)
         return answer
 
-    def _fetch(self, source: S3Object, is_upload: bool) -> bytes:
-        if not is_upload:
-            require_readable(source.bucket, self._settings)
-        try:
-            return self._store.get(source, self._settings.max_upload_bytes)
-        except Forbidden as error:
-            if is_upload:
-                # Our own permissions are wrong, not the upload: once they are mended, a retry succeeds.
-                raise Unavailable(error.detail) from error
-            raise
-
     def _bounded(self, reply: Reply, answer: Answer, request_id: str) -> Reply:
-        """The reply, or its place in the results bucket when it is larger than Lambda lets out."""
-        bucket = self._settings.results_bucket
-        if not bucket:
-            self._check_size(reply, "ask for mask_format=none or rle")
-        data = reply.body if isinstance(reply.body, bytes) else reply.body.encode()
-        if len(data) <= self._settings.max_bytes:
-            return reply
-        key = f"results/{self._task}/answers/{request_id}"
-        self._store.put(bucket, key, data, reply.content_type)
-        url = self._store.presign_get(bucket, key, self._settings.upload_expiry_s)
-        return replies.json_reply(response.location(answer, bucket, key, url))
-
-    def _check_size(self, reply: Reply, advice: str) -> None:
-        if len(reply.body) > self._settings.max_bytes:
-            raise TooLarge(
-                f"the answer has {len(reply.body):,} bytes, the limit is {self._settings.max_bytes:,}; "
-                f"{advice}, or upload the image with POST /v1/jobs"
-            )
-
-
-def require_readable(bucket: str, settings: Settings) -> None:
-    """Passes the buckets that requests may refer to.
-
-    Raises:
-        Forbidden: for any other.
-    """
-    if bucket not in settings.readable_buckets:
-        raise Forbidden(f"the bucket {bucket!r:.80} is not one this service reads from")
+        return self._delivery.bounded(
+            reply, response.envelope(answer), request_id, advice="ask for mask_format=none or rle"
+        )

@@ -18,8 +18,9 @@ from vision import replies, response
 from vision.ahead import ReadAhead
 from vision.aws import ObjectStore
 from vision.card import Task
+from vision.delivery import require_readable
 from vision.errors import VisionError
-from vision.inference import InferenceService, require_readable
+from vision.inference import InferenceService
 from vision.manifest import write_manifest
 from vision.models import Models
 from vision.params import Parameters, read_parameters

@@ -30,7 +30,7 @@ def document(answer: Answer, mask_format: str) -> dict[str, Json]:
         found = {"predictions": _objects(answer, result, lambda edge: round(edge, 2))}
     else:
         found = {"segments": _segments(answer, result, mask_format)}
-    return {**_envelope(answer), **found}
+    return {**envelope(answer), **found}
 
 
 def hf_document(answer: Answer) -> list[dict[str, Json]]:
@@ -54,9 +54,13 @@ def picture(answer: Answer, content_type: str) -> Reply:
     return Reply(200, encode(overlay(answer), content_type), content_type)
 
 
-def location(answer: Answer, bucket: str, key: str, url: str) -> dict[str, Json]:
-    """What stands in for an answer that is too large to send: where it lies, and a URL that reads it."""
-    return {**_envelope(answer), "result_location": {"bucket": bucket, "key": key}, "result_url": url}
+def envelope(answer: Answer) -> dict[str, Json]:
+    """What every answer begins with: the model, and the size of the upright photo."""
+    return {
+        "model": answer.card.id,
+        "model_version": answer.card.version,
+        "image": {"width": answer.width, "height": answer.height},
+    }
 
 
 def preferred_type(accept: str) -> str:
@@ -91,14 +95,6 @@ def _quality(options: str) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def _envelope(answer: Answer) -> dict[str, Json]:
-    return {
-        "model": answer.card.id,
-        "model_version": answer.card.version,
-        "image": {"width": answer.width, "height": answer.height},
-    }
 
 
 def _classes(answer: Answer, result: Classification) -> list[dict[str, Json]]:
