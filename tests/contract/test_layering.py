@@ -20,6 +20,7 @@ ORDER = (
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
+    *("modes", "geometric", "curves", "adjust", "raster", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "masks", "polygons", "draw", "response"),
     *("claims", "jobs", "batches", "manifest", "telemetry"),
     *("pipeline", "delivery", "inference", "predictions", "uploads", "parts", "notices"),
@@ -30,7 +31,7 @@ IMPORTERS = {
     "boto3": {"aws"},
     "botocore": {"aws", "secret", "notices"},
     "onnxruntime": {"runner"},
-    "PIL": {"upright", "image", "draw"},
+    "PIL": {"upright", "image", "draw", "modes", "geometric", "adjust", "raster", "encoding"},
     "pydantic": set[str](),
     "moto": set[str](),
 }

@@ -126,6 +126,20 @@ def decode(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Picture:
         InvalidImage: when the data is corrupt or cut off.
         UnsupportedFormat: when the colour space is none that becomes RGB.
     """
+    image = stored_pixels(photo, scale=scale)
+    try:
+        rgb = to_rgb(image)
+    except CODEC_FAULTS as error:
+        raise InvalidImage(f"the {photo.format} image has colours that cannot be read") from error
+    return Picture(photo.height, photo.width, turned(rgb, photo.orientation))
+
+
+def stored_pixels(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Image.Image:
+    """A photo's pixels as the file has them: not turned, in its own mode and colours, else as `decode`.
+
+    Raises:
+        InvalidImage: when the data is corrupt or cut off.
+    """
     image = photo._image  # both belong to this module
     if photo.format == "JPEG":
         need = (
@@ -134,11 +148,7 @@ def decode(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> Picture:
         )
         image.draft(None, need[::-1] if photo.orientation >= 5 else need)
     _load(image, photo.format)
-    try:
-        rgb = to_rgb(image)
-    except CODEC_FAULTS as error:
-        raise InvalidImage(f"the {photo.format} image has colours that cannot be read") from error
-    return Picture(photo.height, photo.width, turned(rgb, photo.orientation))
+    return image
 
 
 def resample(

@@ -60,6 +60,32 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TRANSPOSITIONS[orientation])
 
 
+def stored_box(
+    box: tuple[int, int, int, int], orientation: int, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Where a box of the upright image lies in the image as it is stored.
+
+    Args:
+        box: left, top, right, bottom in pixels of the upright image.
+        orientation: EXIF orientation, 1..8.
+        size: (width, height) of the upright image.
+    """
+    left, top, right, bottom = box
+    x, y = (left, right), (top, bottom)
+    flipped_x, flipped_y = (size[0] - right, size[0] - left), (size[1] - bottom, size[1] - top)
+    across, down = {
+        1: (x, y),
+        2: (flipped_x, y),
+        3: (flipped_x, flipped_y),
+        4: (x, flipped_y),
+        5: (y, x),
+        6: (y, flipped_x),
+        7: (flipped_y, flipped_x),
+        8: (flipped_y, x),
+    }[orientation]
+    return across[0], down[0], across[1], down[1]
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes as RGB; transparency over white.
 

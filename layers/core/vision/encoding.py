@@ -1,0 +1,118 @@
+"""A transformed picture -> the bytes of a JPEG, PNG, WebP or AVIF file: no metadata but what is given."""
+
+from __future__ import annotations
+
+import importlib
+import io
+
+from PIL import Image
+
+from vision.errors import InvalidParameter
+from vision.frozen import dataclass
+from vision.modes import color_in
+from vision.raster import Raster
+from vision.steps import Color
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What a format can hold, and how it is written.
+
+    Attributes:
+        max_side: longest side, in pixels.
+        quality: where none is asked for.
+        max_pixels: most pixels, where the encoder's time sets a limit.
+    """
+
+    max_side: int
+    quality: int
+    max_pixels: int | None = None
+
+
+# libjpeg's, libwebp's and libavif's own limits; PNG's is four bytes.
+FORMATS = {
+    "JPEG": _Format(65_500, 85),
+    "PNG": _Format(2**31 - 1, 0),
+    "WEBP": _Format(16_383, 80),
+    "AVIF": _Format(65_536, 60, max_pixels=25_000_000),
+}
+WHITE: Color = (255, 255, 255, 255)
+
+
+def check_output(name: str, width: int, height: int) -> None:
+    """Holds a size against what a format can hold.
+
+    Args:
+        name: a key of `FORMATS`.
+        width: of the result, in pixels.
+        height: of the result, in pixels.
+
+    Raises:
+        InvalidParameter: naming `format`.
+    """
+    limits = FORMATS[name]
+    if max(width, height) > limits.max_side:
+        raise InvalidParameter(
+            f"{name} holds at most {limits.max_side:,} pixels a side, the result has {width} x {height}; "
+            "choose another format or make it smaller",
+            parameter="format",
+        )
+    if limits.max_pixels and width * height > limits.max_pixels:
+        raise InvalidParameter(
+            f"{name} is written up to {limits.max_pixels:,} pixels, for it takes long; the result has "
+            f"{width} x {height} = {width * height:,}; choose another format or make it smaller",
+            parameter="format",
+        )
+
+
+def encode_raster(
+    raster: Raster,
+    name: str,
+    *,
+    quality: int | None = None,
+    background: Color = WHITE,
+    exif: bytes = b"",
+    icc: bytes = b"",
+) -> bytes:
+    """Gives a picture as a file; the same pixels give the same bytes.
+
+    Args:
+        raster: what `apply` gave.
+        name: of the format, a key of `FORMATS`.
+        quality: 1..100, of JPEG, WebP and AVIF; None: 85, 80 and 60. PNG loses nothing and passes over it.
+        background: what transparency is laid on where the format has none; its alpha is passed over.
+        exif: what is written as EXIF data, none where empty.
+        icc: the profile that the pixels are in, sRGB where empty.
+
+    Raises:
+        InvalidParameter: when the format cannot hold the picture.
+    """
+    image = raster.pixels
+    check_output(name, *image.size)
+    if name == "JPEG" and image.mode in ("LA", "RGBA"):
+        image = _flattened(image, background)
+    options: dict[str, object] = {"exif": exif, "icc_profile": icc}
+    if name == "PNG":
+        options["compress_level"] = 6
+    else:
+        options["quality"] = quality or FORMATS[name].quality
+    return _saved(image, name, options)
+
+
+def _flattened(image: Image.Image, background: Color) -> Image.Image:
+    """The picture laid on an opaque colour; gray stays gray on gray."""
+    red, green, blue, _ = background
+    mode = "L" if image.mode == "LA" and red == green == blue else "RGB"
+    canvas = Image.new(mode, image.size, color_in(mode, background))
+    canvas.paste(image.convert(mode), mask=image.getchannel("A"))
+    return canvas
+
+
+def _saved(image: Image.Image, name: str, options: dict[str, object]) -> bytes:
+    # Loaded by name: `save` would look for a format it does not know among all plugins.
+    plugin = "WebP" if name == "WEBP" else name.capitalize()
+    importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    image.info = {}  # what the file said of itself is not written again
+    stream = io.BytesIO()
+    image.save(stream, name, **options)
+    return stream.getvalue()

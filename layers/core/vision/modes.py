@@ -1,0 +1,69 @@
+"""A decoded image of any mode -> one of the four that transforms work on: L, LA, RGB and RGBA, of 8 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from vision.steps import Color
+from vision.upright import to_rgb
+
+MODES = ("L", "LA", "RGB", "RGBA")
+_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """The image as L, LA, RGB or RGBA: palettes looked up, CMYK and YCbCr converted, 16 bits cut to 8.
+
+    Raises:
+        UnsupportedFormat: when the colour space is none that becomes RGB.
+        CODEC_FAULTS: when Pillow cannot read the colours.
+    """
+    is_clear = image.has_transparency_data
+    if image.mode in MODES and (not is_clear or image.mode.endswith("A")):
+        return image
+    if image.mode in ("1", "L"):
+        return image.convert("LA" if is_clear else "L")
+    if image.mode.startswith("I;16"):
+        return _gray(image)
+    if image.mode in ("I", "F"):
+        return to_rgb(image).getchannel("G")
+    if is_clear:
+        return image.convert("RGBA")
+    return to_rgb(image)  # it knows which modes are none
+
+
+def with_room_for(image: Image.Image, color: Color) -> Image.Image:
+    """The image in a mode that holds the colour too: gray becomes RGB, opaque gets an alpha channel."""
+    red, green, blue, alpha = color
+    is_gray = image.mode in ("L", "LA") and (red == green == blue or alpha == 0)
+    is_opaque = image.mode in ("L", "RGB") and alpha == 255
+    mode = ("L" if is_gray else "RGB") + ("" if is_opaque else "A")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def color_in(mode: str, color: Color) -> int | tuple[int, ...]:
+    """A colour as Pillow takes it for one of the four modes."""
+    red, green, blue, alpha = color
+    if mode == "L":
+        return red
+    return {"LA": (red, alpha), "RGB": (red, green, blue), "RGBA": color}[mode]
+
+
+def premultiplied(image: Image.Image) -> Image.Image:
+    """The image with its colours times alpha, so that what is transparent does not show in averages."""
+    return image.convert(_PREMULTIPLIED[image.mode]) if image.mode in _PREMULTIPLIED else image
+
+
+def straight(image: Image.Image) -> Image.Image:
+    """What `premultiplied` undoes."""
+    return image.convert(image.mode.upper()) if image.mode in _PREMULTIPLIED.values() else image
+
+
+def _gray(image: Image.Image) -> Image.Image:
+    samples = np.asarray(image)
+    gray = Image.fromarray((samples >> 8).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        gray.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
+    return gray

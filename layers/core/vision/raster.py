@@ -1,0 +1,216 @@
+"""The pixels of a picture while it is transformed: read as few as the first step needs, then step by step.
+
+A photo is cropped before it is turned upright, and reduced before it is brought to sRGB, for these cost time
+by the pixel.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vision.adjust import adjust
+from vision.errors import InvalidImage, InvalidParameter, VisionError
+from vision.frozen import dataclass
+from vision.geometric import done
+from vision.image import Photo, open_photo, stored_pixels
+from vision.modes import plain
+from vision.steps import Adjust, Affine, Crop, Pad, Resample, Step, Transpose
+from vision.upright import CODEC_FAULTS, stored_box, turned
+
+_PNG_BIT_DEPTH = 24  # where the header of a PNG has it
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """Pixels of a picture.
+
+    Attributes:
+        width, height: of the upright picture that the steps speak of; a photo may be decoded smaller.
+        pixels: L, LA, RGB or RGBA of 8 bits; before the first step as the file has them.
+        orientation: EXIF orientation, 1..8, in which the pixels are stored; 1 after the first step.
+    """
+
+    width: int
+    height: int
+    pixels: Image.Image = field(repr=False)
+    orientation: int = 1
+
+
+def read_raster(photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = False) -> Raster:
+    """Decodes a photo, no larger than its first step needs.
+
+    Args:
+        photo: what `open_photo` gave; it can be decoded once.
+        steps: what will be applied; none: the whole photo is decoded, and any steps may be.
+        keep_icc: leaves the colours in the profile of the photo.
+
+    Raises:
+        InvalidImage: when the data is corrupt or cut off.
+        UnsupportedFormat: when the colour space is none that becomes RGB.
+    """
+    del keep_icc
+    image = stored_pixels(photo, scale=_needed_scale(steps))
+    raster = Raster(photo.width, photo.height, image, photo.orientation)
+    if steps and isinstance(steps[0], Crop | Resample):
+        return raster
+    return _settled(raster)
+
+
+def apply(raster: Raster, steps: Sequence[Step]) -> Raster:
+    """Does the steps one after the other.
+
+    Args:
+        raster: what `read_raster` gave for the same steps, or for none; it is not changed.
+        steps: of a plan.
+    """
+    for step in steps:
+        raster = _applied(raster, step)
+    return _settled(raster)
+
+
+def read_mask(data: bytes, width: int, height: int, *, max_pixels: int) -> NDArray[np.uint8]:
+    """Reads a class map: a PNG, gray or with a palette, whose values are class ids.
+
+    Args:
+        data: the file's bytes.
+        width: of the upright photo it belongs to, in pixels.
+        height: of the photo, in pixels.
+        max_pixels: more are refused.
+
+    Returns:
+        (height, width) class ids, 0..255.
+
+    Raises:
+        InvalidParameter: naming `mask`, when it is no such PNG or of another size.
+    """
+    try:
+        photo = open_photo(data, max_pixels=max_pixels)
+        image = stored_pixels(photo)
+    except VisionError as error:
+        raise InvalidParameter(f"mask: {error.detail}", parameter="mask") from error
+    if photo.format != "PNG" or image.mode not in ("1", "L", "P"):
+        raise InvalidParameter(
+            f"mask must be a PNG of class ids: gray or with a palette, 8 bits or less; this is a "
+            f"{photo.format} image of mode {image.mode}",
+            parameter="mask",
+        )
+    if image.size != (width, height):
+        raise InvalidParameter(
+            f"mask has {image.width} x {image.height} pixels, the upright photo has {width} x {height}; "
+            "they must be the same",
+            parameter="mask",
+        )
+    if image.mode == "P":
+        return np.array(image)
+    # Gray of 1, 2 and 4 bits is spread over 0..255 when it is decoded; ids are what the file says.
+    spread = 255 // (2 ** min(8, data[_PNG_BIT_DEPTH]) - 1)
+    return np.asarray(image.convert("L")) // np.uint8(spread)
+
+
+def apply_to_mask(mask: NDArray[np.uint8], steps: Sequence[Step], fill: int) -> NDArray[np.uint8]:
+    """Does the geometric steps to a class map: each pixel takes its nearest neighbour's id.
+
+    Args:
+        mask: (H, W) class ids.
+        steps: of the plan of its photo.
+        fill: the id of what is added at the sides and in the corners.
+
+    Returns:
+        (h, w) class ids.
+    """
+    background = (fill, fill, fill, 255)
+    image = Image.fromarray(mask)
+    for step in steps:
+        if isinstance(step, Pad):
+            image = done(image, replace(step, background=background))
+        elif isinstance(step, Affine):
+            image = done(image, replace(step, filter="nearest", background=background))
+        elif isinstance(step, Resample):
+            image = done(image, replace(step, filter="nearest"))
+        elif not isinstance(step, Adjust):
+            image = done(image, step)
+    return np.asarray(image)
+
+
+def write_mask(mask: NDArray[np.uint8]) -> bytes:
+    """Gives (H, W) class ids as a gray PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(mask).save(stream, "PNG", compress_level=6)
+    return stream.getvalue()
+
+
+def _needed_scale(steps: Sequence[Step]) -> tuple[float, float]:
+    """How much of the width and height is needed: that of a `Resample` behind nothing but turns."""
+    is_swapped = False
+    for step in steps:
+        if isinstance(step, Transpose):
+            is_swapped ^= step.turn in ("rotate-90", "rotate-270")
+        elif isinstance(step, Resample):
+            across = step.width / (step.box[2] - step.box[0])
+            down = step.height / (step.box[3] - step.box[1])
+            return (down, across) if is_swapped else (across, down)
+        else:
+            break
+    return 1.0, 1.0
+
+
+def _applied(raster: Raster, step: Step) -> Raster:
+    if isinstance(step, Resample):
+        return _resampled(raster, step)
+    is_reduced = raster.pixels.width * raster.pixels.height < raster.width * raster.height
+    if is_reduced and not isinstance(step, Transpose):
+        raise ValueError("the photo was decoded for other steps")
+    if isinstance(step, Crop):
+        return _cropped(raster, step)
+    raster = _settled(raster)
+    if isinstance(step, Transpose):
+        pixels = done(raster.pixels, step)
+        is_swapped = step.turn in ("rotate-90", "rotate-270")
+        size = (raster.height, raster.width) if is_swapped else (raster.width, raster.height)
+        return Raster(*size, pixels)
+    if isinstance(step, Adjust):
+        pixels = adjust(raster.pixels, step.name, step.arguments)
+    else:
+        pixels = done(raster.pixels, step)
+    return Raster(*pixels.size, pixels)
+
+
+def _resampled(raster: Raster, step: Resample) -> Raster:
+    # Turned before, for Pillow rounds between the two directions: turned afterwards, values differ.
+    pixels = turned(_plain(raster.pixels), raster.orientation)
+    across, down = pixels.width / raster.width, pixels.height / raster.height
+    left, top, right, bottom = step.box
+    # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
+    box = (
+        max(0.0, left * across),
+        max(0.0, top * down),
+        min(float(pixels.width), right * across),
+        min(float(pixels.height), bottom * down),
+    )
+    return Raster(step.width, step.height, done(pixels, replace(step, box=box)))
+
+
+def _cropped(raster: Raster, step: Crop) -> Raster:
+    box = (step.left, step.top, step.left + step.width, step.top + step.height)
+    left, top, right, bottom = stored_box(box, raster.orientation, (raster.width, raster.height))
+    pixels = done(raster.pixels, Crop(left, top, right - left, bottom - top))
+    return _settled(Raster(step.width, step.height, pixels, raster.orientation))
+
+
+def _settled(raster: Raster) -> Raster:
+    """Upright, in a mode that transforms work on."""
+    pixels = turned(_plain(raster.pixels), raster.orientation)
+    return Raster(raster.width, raster.height, pixels)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    try:
+        return plain(image)
+    except CODEC_FAULTS as error:
+        raise InvalidImage("the image has colours that cannot be read") from error
