@@ -20,10 +20,11 @@ ORDER = (
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
-    *("modes", "geometric", "curves", "adjust", "raster", "encoding"),
+    *("modes", "geometric", "curves", "adjust", "srgb", "metadata", "raster", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "masks", "polygons", "draw", "response"),
-    *("claims", "jobs", "batches", "manifest", "telemetry"),
+    *("claims", "job_parameters", "jobs", "batches", "manifest", "telemetry"),
     *("pipeline", "delivery", "inference", "predictions", "uploads", "parts", "notices"),
+    *("explain", "heatmap", "explainer"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.
@@ -31,7 +32,7 @@ IMPORTERS = {
     "boto3": {"aws"},
     "botocore": {"aws", "secret", "notices"},
     "onnxruntime": {"runner"},
-    "PIL": {"upright", "image", "draw", "modes", "geometric", "adjust", "raster", "encoding"},
+    "PIL": {"upright", "image", "draw", "heatmap", "modes", "geometric", "adjust", "raster", "encoding"},
     "pydantic": set[str](),
     "moto": set[str](),
 }

@@ -19,6 +19,7 @@ from local.stack import Stack
 from local.states import Json, Services, StateFailed, run
 from vision.aws import S3Store
 from vision.parts import BatchWork
+from vision.predictions import PredictionParts
 from vision.service import open_models
 from vision.settings import Settings
 
@@ -87,7 +88,8 @@ class Cloud:
         if failure := self.fault(document):
             raise failure
         with self._lock:
-            work = BatchWork("classification", self._deployment, open_models(self._deployment), S3Store())
+            parts = PredictionParts("classification", self._deployment, open_models(self._deployment))
+            work = BatchWork(self._deployment, parts, S3Store())
             answer = work.handle(document, FakeContext())
         return json.loads(json.dumps(answer))
 

@@ -17,6 +17,7 @@ from vision import parts
 from vision.aws import S3Store, translated
 from vision.errors import Unavailable
 from vision.parts import BatchWork
+from vision.predictions import PredictionParts
 from vision.request import S3Object
 from vision.service import open_models
 from vision.settings import Settings
@@ -72,7 +73,9 @@ def put(s3: S3Client, deployment: Settings, red: bytes) -> Callable[..., list[di
 
 
 def _work(deployment: Settings, store: S3Store | None = None) -> BatchWork:
-    return BatchWork("classification", deployment, open_models(deployment), store or S3Store())
+    return BatchWork(
+        deployment, PredictionParts("classification", deployment, open_models(deployment)), store or S3Store()
+    )
 
 
 def _batch(**changes: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 from vision.aws import S3Store
 from vision.claims import iso
 from vision.errors import InvalidParameter, NotFound, Unavailable
-from vision.params import BATCH_TASKS, read_values
+from vision.job_parameters import check_parameters
+from vision.params import BATCH_TASKS
 from vision.settings import Settings
 from vision.workflow import Execution, StateMachine
 
@@ -170,8 +171,5 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if not isinstance(prefix, str) or not prefix or len(prefix.encode(errors="replace")) > _MAX_PREFIX_BYTES:
         detail = f"prefix: must be what the keys begin with, 1 to {_MAX_PREFIX_BYTES:,} bytes"
         raise InvalidParameter(detail, parameter="prefix")
-    parameters = {} if document.get("parameters") is None else document["parameters"]
-    if not isinstance(parameters, dict):
-        raise InvalidParameter("parameters: must be an object", parameter="parameters")
-    read_values(str(task), parameters)
+    parameters = check_parameters(str(task), document.get("parameters"))
     return str(task), prefix, parameters

@@ -17,6 +17,7 @@ from vision.errors import BadRequest, InvalidParameter, TooLarge
 from vision.request import HttpCall, ImageSource, InlineImage, Request, S3Object
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
+_FILES = ("mask",)  # fields of a form, beside the image, that are bytes and no text
 # Compiled when first used, and kept by `re`: a photo as it is, the most common body, needs none of them.
 _BOUNDARY = r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))'
 # One parameter of a header: its quoted value may hold anything, "; name=" too.
@@ -126,7 +127,8 @@ def _read_form(call: HttpCall, max_bytes: int) -> Request:
     if "image" not in fields:
         raise BadRequest('the form has no field "image"')
     image = InlineImage(_limited(fields.pop("image"), max_bytes))
-    return Request(image, {name: value.decode("utf-8", "replace") for name, value in fields.items()})
+    texts = {name: fields[name].decode("utf-8", "replace") for name in fields if name not in _FILES}
+    return Request(image, {**texts, **{name: fields[name] for name in _FILES if name in fields}})
 
 
 def _form_fields(data: bytes, boundary: bytes) -> dict[str, bytes]:

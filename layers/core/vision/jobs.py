@@ -12,7 +12,8 @@ from vision.aws import S3Store, Table
 from vision.claims import expiry, iso
 from vision.errors import InvalidParameter, NotFound, TooLarge
 from vision.formats import CONTENT_TYPES
-from vision.params import JOB_TASKS, read_values
+from vision.job_parameters import check_parameters
+from vision.params import JOB_TASKS
 from vision.request import S3Object
 from vision.settings import Settings
 
@@ -130,8 +131,5 @@ def _checked(document: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, A
     if content_type not in CONTENT_TYPES.values():
         known = ", ".join(CONTENT_TYPES.values())
         raise InvalidParameter(f"content_type: must be one of {known}", parameter="content_type")
-    parameters = {} if document.get("parameters") is None else document["parameters"]
-    if not isinstance(parameters, dict):
-        raise InvalidParameter("parameters: must be an object", parameter="parameters")
-    read_values(str(task), parameters)
+    parameters = check_parameters(str(task), document.get("parameters"))
     return str(task), filename, str(content_type), parameters

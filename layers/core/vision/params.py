@@ -13,6 +13,8 @@ from vision.frozen import dataclass
 
 JOB_TASKS = (*TASKS, "transform", "explain")  # what uploads and jobs may be for
 BATCH_TASKS = (*TASKS, "transform")  # an explanation runs its model thousands of times
+Parsers = Mapping[str, Callable[[object], Any]]
+
 MASK_FORMATS = ("rle", "png", "polygon", "none")
 EXPLAIN_METHODS = ("rise", "occlusion", "score-cam")
 MAX_BUDGET = 20_000  # model runs
@@ -59,13 +61,26 @@ def read_values(task: str, raw: Mapping[str, object]) -> dict[str, Any]:
     """Gives the values of a request's parameters by name; those that were not given are left out.
 
     Args:
-        task: one of `JOB_TASKS`.
+        task: a key of `TABLE`.
         raw: values by name, as text from a query or as JSON values.
 
     Raises:
         InvalidParameter: as for `read_parameters`.
     """
-    known = TABLE[task]
+    return parse_values(task, TABLE[task], raw)
+
+
+def parse_values(task: str, known: Parsers, raw: Mapping[str, object]) -> dict[str, Any]:
+    """Gives the values of a request's parameters, each as its parser gives it.
+
+    Args:
+        task: for errors.
+        known: parsers by name; they raise ValueError saying what the value must be.
+        raw: values by name, as text from a query or as JSON values; `None` is one that was not given.
+
+    Raises:
+        InvalidParameter: as for `read_parameters`.
+    """
     values: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in known:
@@ -97,13 +112,20 @@ def read_hf_parameters(task: str, raw: Mapping[str, object]) -> Parameters:
     return read_parameters(task, left)
 
 
-def _text(value: object) -> str:
+def name_text(value: object) -> str:
+    """A name, without the space around it.
+
+    Raises:
+        ValueError: saying what it must be.
+    """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a name")
     return value.strip()
 
 
-def _whole_number(low: int, high: int) -> Callable[[object], int]:
+def whole_number(low: int, high: int) -> Callable[[object], int]:
+    """Makes a parser of whole numbers, given as JSON numbers or as digits."""
+
     def parse(value: object) -> int:
         is_text = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit()
         is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -143,7 +165,9 @@ def _names(value: object) -> tuple[str, ...]:
     return different
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+def one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+    """Makes a parser of what is one of some names."""
+
     def parse(value: object) -> str:
         if value not in names:
             raise ValueError(f"must be one of {', '.join(names)}")
@@ -159,35 +183,31 @@ def _shown(value: object) -> str:
 
 TABLE: dict[str, dict[str, Callable[[object], Any]]] = {
     "classification": {
-        "model": _text,
-        "top_k": _whole_number(1, MAX_TOP_K),
+        "model": name_text,
+        "top_k": whole_number(1, MAX_TOP_K),
         "threshold": _share,
         "labels": _names,
     },
     "detection": {
-        "model": _text,
+        "model": name_text,
         "threshold": _share,
         "iou_threshold": _share,
         "labels": _names,
     },
     "segmentation": {
-        "model": _text,
+        "model": name_text,
         "labels": _names,
-        "mask_format": _one_of(MASK_FORMATS),
-    },
-    "transform": {
-        "preset": _text,
-        "seed": _whole_number(0, MAX_SEED),
+        "mask_format": one_of(MASK_FORMATS),
     },
     "explain": {
-        "model": _text,
-        "task": _one_of(TASKS),
-        "class_id": _whole_number(0, 99_999),
-        "label": _text,
-        "box": _whole_number(0, 99_999),
-        "method": _one_of(EXPLAIN_METHODS),
-        "budget": _whole_number(1, MAX_BUDGET),
-        "seed": _whole_number(0, MAX_SEED),
+        "model": name_text,
+        "task": one_of(TASKS),
+        "class_id": whole_number(0, 99_999),
+        "label": name_text,
+        "box": whole_number(0, 99_999),
+        "method": one_of(EXPLAIN_METHODS),
+        "budget": whole_number(1, MAX_BUDGET),
+        "seed": whole_number(0, MAX_SEED),
     },
 }
 

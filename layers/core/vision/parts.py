@@ -8,23 +8,19 @@ in time comes back with the items that are left, for the next call to go on with
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from vision import replies, response
+from vision import replies
 from vision.ahead import ReadAhead
 from vision.aws import ObjectStore
-from vision.card import Task
 from vision.delivery import require_readable
 from vision.errors import VisionError
-from vision.inference import InferenceService
 from vision.manifest import write_manifest
-from vision.models import Models
-from vision.params import Parameters, read_parameters
-from vision.request import Request, S3Object
+from vision.request import S3Object
 from vision.settings import Settings
 from vision.telemetry import Stopwatch, count_failure, logger
 
@@ -55,20 +51,40 @@ class _File:
         self.failed += "problem" in line
 
 
+Answer = Callable[[S3Object, Stopwatch], Document]
+
+
+class PartWork(Protocol):
+    """What a task does with the photos of a batch."""
+
+    def check(self, batch: Mapping[str, Any]) -> Document:
+        """What the batch will be answered with: `model` and `model_version`, for its parts and its manifest.
+
+        Raises:
+            VisionError: what every photo would meet.
+        """
+
+    def open(self, shared: Mapping[str, Any], store: ObjectStore) -> Answer:
+        """Gives what answers the photos of one part, which come from `store`, with a result each.
+
+        Args:
+            shared: `batch`, and the `model` that was checked.
+            store: where the photos are.
+        """
+
+
 class BatchWork:
     """One task's share of batches.
 
     Args:
-        task: of the function.
         settings: buckets and limits.
-        models: of the function.
+        work: what is done with each photo.
         store: where photos are read and files written.
     """
 
-    def __init__(self, task: Task, settings: Settings, models: Models, store: ObjectStore) -> None:
-        self._task = task
+    def __init__(self, settings: Settings, work: PartWork, store: ObjectStore) -> None:
         self._settings = settings
-        self._models = models
+        self._work = work
         self._store = store
 
     def handle(self, document: Document, context: LambdaContext) -> Document:
@@ -84,15 +100,12 @@ class BatchWork:
         """The model that will answer, or the problem that every photo would meet."""
         batch = document["BatchInput"]["batch"]
         try:
-            parameters = read_parameters(self._task, batch["parameters"])
             require_readable(batch["bucket"], self._settings)
-            card = self._models.choose(self._task, parameters.model)
-            self._models.get(card, seconds=self._settings.fetch_s).class_ids(parameters.labels)
+            return self._work.check(batch)
         except VisionError as error:
             if error.is_retryable:
                 raise
             return {"problem": replies.problem(error, context.aws_request_id)}
-        return {"model": card.id, "model_version": card.version}
 
     def _answer(self, document: Document, context: LambdaContext) -> Document:
         """The document without the items that are done, and with their file and counts."""
@@ -120,11 +133,10 @@ class BatchWork:
     ) -> tuple[int, int]:
         """Answers as many items as there is time and room for; gives how many, and how many were no files."""
         batch = shared["batch"]
-        parameters = replace(read_parameters(self._task, batch["parameters"]), model=shared["model"])
         done = skipped = 0
         slowest_ms = 0.0
         with ReadAhead(self._store, batch["bucket"], items, self._settings.max_upload_bytes) as store:
-            service = InferenceService(self._task, self._settings, self._models, store)
+            answer = self._work.open(shared, store)
             for item in items:
                 is_late = context.get_remaining_time_in_millis() < _RESERVE_MS + 2 * slowest_ms
                 if done and (is_late or file.num_bytes > MAX_FILE_BYTES):
@@ -135,7 +147,7 @@ class BatchWork:
                     skipped += 1
                 else:
                     try:
-                        file.add(self._line(service, source, parameters, watch, context.aws_request_id))
+                        file.add(_line(answer, source, watch, context.aws_request_id))
                     except VisionError:
                         if not done:
                             raise
@@ -143,24 +155,6 @@ class BatchWork:
                 done += 1
                 slowest_ms = max(slowest_ms, watch.total)
         return done, skipped
-
-    def _line(
-        self,
-        service: InferenceService,
-        source: S3Object,
-        parameters: Parameters,
-        watch: Stopwatch,
-        request_id: str,
-    ) -> Document:
-        named = {"bucket": source.bucket, "key": source.key}
-        try:
-            answer = service.predict(Request(source), parameters, watch)
-        except VisionError as error:
-            if error.is_retryable:
-                raise
-            count_failure(error.kind)
-            return {"input": named, "problem": replies.problem(error, request_id)}
-        return {"input": named, "result": response.document(answer, parameters.mask_format)}
 
     def _lost_line(self, batch: Mapping[str, Any], item: Document, context: LambdaContext) -> Document:
         problem = {
@@ -183,3 +177,14 @@ class BatchWork:
 
     def _manifest(self, document: Document, _context: LambdaContext) -> Document:
         return write_manifest(document, self._store)
+
+
+def _line(answer: Answer, source: S3Object, watch: Stopwatch, request_id: str) -> Document:
+    named = {"bucket": source.bucket, "key": source.key}
+    try:
+        return {"input": named, "result": answer(source, watch)}
+    except VisionError as error:
+        if error.is_retryable:
+            raise
+        count_failure(error.kind)
+        return {"input": named, "problem": replies.problem(error, request_id)}

@@ -1,8 +1,10 @@
-"""What a task with models does with an upload: its answer in the results bucket, and what it found drawn."""
+"""What a task with models does with uploads and batches: answers, and for an upload what was found drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -57,3 +59,40 @@ class Predictions:
         result = replies.to_json(response.document(answer, parameters.mask_format)).encode()
         etag = self._store.put(bucket, f"{name}.json", result, "application/json")
         return S3Object(bucket, f"{name}.json", etag=etag)
+
+
+class PredictionParts:
+    """The `PartWork` of one task.
+
+    Args:
+        task: of the models.
+        settings: buckets and limits.
+        models: of the function.
+    """
+
+    def __init__(self, task: Task, settings: Settings, models: Models) -> None:
+        self._task = task
+        self._settings = settings
+        self._models = models
+
+    def check(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The model that will answer, if it is there and has the labels that are asked for."""
+        parameters = read_parameters(self._task, batch["parameters"])
+        card = self._models.choose(self._task, parameters.model)
+        self._models.get(card, seconds=self._settings.fetch_s).class_ids(parameters.labels)
+        return {"model": card.id, "model_version": card.version}
+
+    def open(
+        self, shared: Mapping[str, Any], store: ObjectStore
+    ) -> Callable[[S3Object, Stopwatch], dict[str, Any]]:
+        """Answers each photo with the model that was checked, as over HTTP."""
+        parameters = replace(
+            read_parameters(self._task, shared["batch"]["parameters"]), model=shared["model"]
+        )
+        service = InferenceService(self._task, self._settings, self._models, store)
+
+        def answer(source: S3Object, watch: Stopwatch) -> dict[str, Any]:
+            found = service.predict(Request(source), parameters, watch)
+            return response.document(found, parameters.mask_format)
+
+        return answer

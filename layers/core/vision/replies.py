@@ -43,3 +43,24 @@ def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -
     if is_hf:
         members["error"] = members["detail"]
     return Reply(error.status, to_json(members), "application/problem+json", error.headers)
+
+
+def accepted(accept: str) -> list[str]:
+    """The media types of an `Accept` header, the most liked first; of equals the one named first."""
+    liked = []
+    for part in accept.lower().split(","):
+        name, _, options = part.partition(";")
+        if (quality := _quality(options)) > 0:
+            liked.append((-quality, name.strip()))
+    return [name for _, name in sorted(liked, key=lambda each: each[0])]
+
+
+def _quality(options: str) -> float:
+    for option in options.split(";"):
+        name, _, value = option.strip().partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

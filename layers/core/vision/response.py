@@ -12,6 +12,7 @@ import numpy as np
 import pybase64
 from numpy.typing import NDArray
 
+from vision import replies
 from vision.image import encode, encode_mask
 from vision.replies import Json
 from vision.request import Reply
@@ -65,14 +66,8 @@ def envelope(answer: Answer) -> dict[str, Json]:
 
 def preferred_type(accept: str) -> str:
     """What of JSON, PNG and JPEG an `Accept` header likes best; JSON where it does not care."""
-    best, best_quality = "application/json", 0.0
-    for part in accept.lower().split(","):
-        name, _, options = part.strip().partition(";")
-        content_type = _OFFERS.get(name.strip())
-        quality = _quality(options)
-        if content_type and quality > best_quality:
-            best, best_quality = content_type, quality
-    return best
+    liked = (_OFFERS[name] for name in replies.accepted(accept) if name in _OFFERS)
+    return next(liked, "application/json")
 
 
 _OFFERS = {
@@ -84,17 +79,6 @@ _OFFERS = {
     "image/jpg": "image/jpeg",
     "image/*": "image/jpeg",
 }
-
-
-def _quality(options: str) -> float:
-    for option in options.split(";"):
-        name, _, value = option.strip().partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _classes(answer: Answer, result: Classification) -> list[dict[str, Json]]:

@@ -91,8 +91,9 @@ def build_inference(task: Task) -> Handler:
             return service.answer_plainly(document, context)
         # Only a batch pays for what only a batch needs.
         from vision.parts import BatchWork  # noqa: PLC0415
+        from vision.predictions import PredictionParts  # noqa: PLC0415
 
-        return BatchWork(task, settings, models, store).handle(document, context)
+        return BatchWork(settings, PredictionParts(task, settings, models), store).handle(document, context)
 
     edge = Edge(routes, on_upload=handle_upload, on_plain=answer_plainly, auth=settings.auth)
     return instrumented(edge)

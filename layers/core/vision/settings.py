@@ -56,6 +56,7 @@ class Settings:
         results_bucket: where results of uploads are written.
         jobs_table: the DynamoDB table of jobs.
         state_machine: ARN of the Step Functions state machine that runs batches; empty: no batches.
+        presets: the presets of transforms as JSON text; empty: those that are built in.
         allowed_buckets: further buckets that requests may refer to.
         auth: how callers over HTTP are known; `NONE`: they are not asked.
         keys_secret: name or ARN of the secret that holds the callers' keys.
@@ -78,6 +79,7 @@ class Settings:
     results_bucket: str = ""
     jobs_table: str = ""
     state_machine: str = ""
+    presets: str = ""
     allowed_buckets: tuple[str, ...] = ()
     auth: Auth = "NONE"
     keys_secret: str = ""
@@ -191,6 +193,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_RESULTS_BUCKET": ("results_bucket", str),
     "VISION_JOBS_TABLE": ("jobs_table", str),
     "VISION_STATE_MACHINE": ("state_machine", str),
+    "VISION_PRESETS": ("presets", str),
     "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
     "VISION_AUTH": ("auth", _auth),
     "VISION_KEYS_SECRET": ("keys_secret", str),

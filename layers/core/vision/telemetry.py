@@ -5,6 +5,7 @@ One info line a request, never image bytes, presigned URLs or whole events.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
@@ -30,25 +31,34 @@ Handler = Callable[[dict[str, Any], LambdaContext], Any]
 class Stopwatch:
     """Times the stages of one request.
 
+    Args:
+        seconds: how long the request may take.
+
     Attributes:
         stages: milliseconds by name, in the order they began.
         facts: what else the log line of the request says, such as the model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = math.inf) -> None:
         self._start = time.perf_counter()
+        self._seconds = seconds
         self.stages: dict[str, float] = {}
         self.facts: dict[str, object] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times what happens inside."""
+        """Times what happens inside, in addition to what this stage took before."""
         start = time.perf_counter()
-        self.stages[name] = 0.0
+        self.stages.setdefault(name, 0.0)
         try:
             yield
         finally:
-            self.stages[name] = (time.perf_counter() - start) * 1000
+            self.stages[name] += (time.perf_counter() - start) * 1000
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds of those that the request may take."""
+        return self._seconds - (time.perf_counter() - self._start)
 
     @property
     def total(self) -> float:
