@@ -32,7 +32,10 @@ IMPORTERS = {
     "boto3": {"aws"},
     "botocore": {"aws", "secret", "notices"},
     "onnxruntime": {"runner"},
-    "PIL": {"upright", "image", "draw", "heatmap", "modes", "geometric", "adjust", "raster", "encoding"},
+    "PIL": {
+        *("upright", "image", "draw", "heatmap"),
+        *("modes", "geometric", "adjust", "srgb", "metadata", "raster", "encoding"),
+    },
     "pydantic": set[str](),
     "moto": set[str](),
 }

@@ -151,6 +151,11 @@ def stored_pixels(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> I
     return image
 
 
+def header_of(photo: Photo) -> Image.Image:
+    """The image behind a photo, for what else its header says; its pixels belong to who decodes it."""
+    return photo._image
+
+
 def resample(
     picture: Picture, box: tuple[float, float, float, float], height: int, width: int, filter_name: str
 ) -> NDArray[np.uint8]:

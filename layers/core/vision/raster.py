@@ -20,6 +20,7 @@ from vision.frozen import dataclass
 from vision.geometric import done
 from vision.image import Photo, open_photo, stored_pixels
 from vision.modes import plain
+from vision.srgb import is_srgb, profile_of, to_srgb
 from vision.steps import Adjust, Affine, Crop, Pad, Resample, Step, Transpose
 from vision.upright import CODEC_FAULTS, stored_box, turned
 
@@ -34,12 +35,16 @@ class Raster:
         width, height: of the upright picture that the steps speak of; a photo may be decoded smaller.
         pixels: L, LA, RGB or RGBA of 8 bits; before the first step as the file has them.
         orientation: EXIF orientation, 1..8, in which the pixels are stored; 1 after the first step.
+        foreign: ICC profile that the pixels are in and will be converted from.
+        icc: ICC profile that they are in and stay in; none: sRGB.
     """
 
     width: int
     height: int
     pixels: Image.Image = field(repr=False)
     orientation: int = 1
+    foreign: bytes = field(default=b"", repr=False)
+    icc: bytes = field(default=b"", repr=False)
 
 
 def read_raster(photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = False) -> Raster:
@@ -54,9 +59,18 @@ def read_raster(photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = Fa
         InvalidImage: when the data is corrupt or cut off.
         UnsupportedFormat: when the colour space is none that becomes RGB.
     """
-    del keep_icc
     image = stored_pixels(photo, scale=_needed_scale(steps))
-    raster = Raster(photo.width, photo.height, image, photo.orientation)
+    profile = profile_of(image)
+    # Nothing but RGB and gray is written: the profile of CMYK cannot be kept.
+    is_kept = keep_icc and image.mode != "CMYK"
+    raster = Raster(
+        photo.width,
+        photo.height,
+        image,
+        photo.orientation,
+        foreign=b"" if is_kept or is_srgb(profile) else profile,
+        icc=profile if is_kept else b"",
+    )
     if steps and isinstance(steps[0], Crop | Resample):
         return raster
     return _settled(raster)
@@ -169,21 +183,22 @@ def _applied(raster: Raster, step: Step) -> Raster:
     if isinstance(step, Crop):
         return _cropped(raster, step)
     raster = _settled(raster)
-    if isinstance(step, Transpose):
-        pixels = done(raster.pixels, step)
-        is_swapped = step.turn in ("rotate-90", "rotate-270")
-        size = (raster.height, raster.width) if is_swapped else (raster.width, raster.height)
-        return Raster(*size, pixels)
+    size = raster.width, raster.height
     if isinstance(step, Adjust):
         pixels = adjust(raster.pixels, step.name, step.arguments)
     else:
         pixels = done(raster.pixels, step)
-    return Raster(*pixels.size, pixels)
+    if not isinstance(step, Transpose):
+        size = pixels.size
+    elif step.turn in ("rotate-90", "rotate-270"):
+        size = size[::-1]
+    return replace(raster, width=size[0], height=size[1], pixels=pixels)
 
 
 def _resampled(raster: Raster, step: Resample) -> Raster:
     # Turned before, for Pillow rounds between the two directions: turned afterwards, values differ.
-    pixels = turned(_plain(raster.pixels), raster.orientation)
+    raster = _upright(raster)
+    pixels = raster.pixels
     across, down = pixels.width / raster.width, pixels.height / raster.height
     left, top, right, bottom = step.box
     # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
@@ -193,24 +208,32 @@ def _resampled(raster: Raster, step: Resample) -> Raster:
         min(float(pixels.width), right * across),
         min(float(pixels.height), bottom * down),
     )
-    return Raster(step.width, step.height, done(pixels, replace(step, box=box)))
+    pixels = done(pixels, replace(step, box=box))
+    return _settled(replace(raster, width=step.width, height=step.height, pixels=pixels))
 
 
 def _cropped(raster: Raster, step: Crop) -> Raster:
     box = (step.left, step.top, step.left + step.width, step.top + step.height)
     left, top, right, bottom = stored_box(box, raster.orientation, (raster.width, raster.height))
     pixels = done(raster.pixels, Crop(left, top, right - left, bottom - top))
-    return _settled(Raster(step.width, step.height, pixels, raster.orientation))
+    return _settled(replace(raster, width=step.width, height=step.height, pixels=pixels))
+
+
+def _upright(raster: Raster) -> Raster:
+    """Turned, and in a mode that transforms work on; CMYK converted by its profile."""
+    pixels, foreign = raster.pixels, raster.foreign
+    try:
+        if foreign and pixels.mode == "CMYK":
+            pixels, foreign = to_srgb(pixels, foreign), b""
+        pixels = turned(plain(pixels), raster.orientation)
+    except CODEC_FAULTS as error:
+        raise InvalidImage("the image has colours that cannot be read") from error
+    return replace(raster, pixels=pixels, orientation=1, foreign=foreign)
 
 
 def _settled(raster: Raster) -> Raster:
-    """Upright, in a mode that transforms work on."""
-    pixels = turned(_plain(raster.pixels), raster.orientation)
-    return Raster(raster.width, raster.height, pixels)
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    try:
-        return plain(image)
-    except CODEC_FAULTS as error:
-        raise InvalidImage("the image has colours that cannot be read") from error
+    """Upright and in sRGB, or in the profile that is kept."""
+    raster = _upright(raster)
+    if not raster.foreign:
+        return raster
+    return replace(raster, pixels=to_srgb(raster.pixels, raster.foreign), foreign=b"")
