@@ -37,7 +37,7 @@ def color_of(class_id: int) -> Color:
 def _boxes(answer: Answer, result: Detections) -> NDArray[np.uint8]:
     image = Image.fromarray(answer.rgb)
     draw = ImageDraw.Draw(image)
-    font, line = _scale(image)
+    font, line = lettering(image)
     boxes = result.boxes * np.tile((image.width / answer.width, image.height / answer.height), 2)
     # The best box is drawn last, so that none lies over it.
     for box, score, class_id in reversed(list(zip(boxes, result.scores, result.class_ids, strict=True))):
@@ -59,7 +59,7 @@ def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
         tinted[inside] = (tinted[inside] * np.float32(1 - _TINT) + tint).astype(np.uint8)
     image = Image.fromarray(tinted)
     draw = ImageDraw.Draw(image)
-    font, line = _scale(image)
+    font, line = lettering(image)
     top = float(line)
     for class_id in result.class_ids:
         share = float((class_map == class_id).mean())
@@ -68,7 +68,7 @@ def _masks(answer: Answer, result: Segmentation) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _scale(image: Image.Image) -> tuple[Font, int]:
+def lettering(image: Image.Image) -> tuple[Font, int]:
     """A font and a line width that can be read when the whole picture is looked at."""
     # A label in letters as high as 1000 pixels would take seconds, and leave nothing of a narrow picture.
     size = min(max(_MIN_FONT, round(max(image.size) / 60)), max(_MIN_FONT, min(image.size) // 12), _MAX_FONT)

@@ -57,7 +57,8 @@ class Edge:
         """
         what = read_event(event, context.aws_request_id)
         if isinstance(what, HttpCall):
-            return _as_event(self._answer(what))
+            seconds = context.get_remaining_time_in_millis() / 1000
+            return _as_event(self._answer(what, Stopwatch(seconds)))
         if isinstance(what, QueueBatch):
             return self._handle_messages(what, context)
         if isinstance(what, UploadNotice):
@@ -66,8 +67,7 @@ class Edge:
             return None
         return self._answer_plainly(what, context)
 
-    def _answer(self, call: HttpCall) -> Reply:
-        watch = Stopwatch()
+    def _answer(self, call: HttpCall, watch: Stopwatch) -> Reply:
         try:
             if call.identity.caller:
                 name_caller(call.identity.caller, call.identity.client)

@@ -49,6 +49,13 @@ class Geometry:
         clipped: NDArray[np.float32] = np.clip(photo, 0, limits).astype(np.float32)
         return clipped
 
+    def boxes_to_input(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Boxes (n, 4) in pixels of the photo -> float32 boxes in the input; not clipped."""
+        scale = np.array(self.scale * 2)
+        source, target = np.array(self.source[:2] * 2), np.array(self.target[:2] * 2)
+        moved: NDArray[np.float32] = ((boxes - source) * scale + target).astype(np.float32)
+        return moved
+
 
 def stretch(height: int, width: int, photo_height: int, photo_width: int) -> Geometry:
     """The whole photo fills the whole input; its aspect is lost."""

@@ -100,6 +100,70 @@ def build_inference(task: Task) -> Handler:
 
 
 @_without_collections
+def build_transform() -> Handler:
+    """The handler of the transform function."""
+    from vision.presets import read_presets  # noqa: PLC0415
+    from vision.transform_service import TransformService  # noqa: PLC0415
+
+    settings = read_settings(os.environ)
+    _bound_memory(settings.memory_mb)
+    presets, store = read_presets(settings.presets), aws.S3Store()
+    service = TransformService(settings, presets, store)
+
+    @functools.cache
+    def uploads() -> Uploads:
+        from vision.claims import Claims  # noqa: PLC0415
+        from vision.transform_uploads import TransformUploads  # noqa: PLC0415
+        from vision.uploads import Uploads  # noqa: PLC0415
+
+        work = TransformUploads(settings, presets, store)
+        return Uploads(
+            settings, task="transform", work=work, claims=Claims(settings, aws.Table(settings.jobs_table))
+        )
+
+    def handle_upload(upload: Upload, context: LambdaContext) -> None:
+        uploads().handle(upload, context)
+
+    def answer_plainly(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        if "BatchInput" not in document:
+            return service.answer_plainly(document, context)
+        from vision.parts import BatchWork  # noqa: PLC0415
+        from vision.transform_parts import TransformParts  # noqa: PLC0415
+
+        return BatchWork(settings, TransformParts(settings, presets), store).handle(document, context)
+
+    routes = {("POST", "/v1/transform"): service.answer, ("POST", "/"): service.answer}
+    edge = Edge(routes, on_upload=handle_upload, on_plain=answer_plainly, auth=settings.auth)
+    return instrumented(edge)
+
+
+@_without_collections
+def build_explain() -> Handler:
+    """The handler of the function that explains answers, of all tasks."""
+    from vision.explainer import Explainer  # noqa: PLC0415
+
+    settings = read_settings(os.environ)
+    _bound_memory(settings.memory_mb)
+    explainer = Explainer(settings, open_models(settings), aws.S3Store())
+    explainer.warm()
+
+    @functools.cache
+    def uploads() -> Uploads:
+        from vision.claims import Claims  # noqa: PLC0415
+        from vision.uploads import Uploads  # noqa: PLC0415
+
+        claims = Claims(settings, aws.Table(settings.jobs_table))
+        return Uploads(settings, task="explain", work=explainer, claims=claims)
+
+    def handle_upload(upload: Upload, context: LambdaContext) -> None:
+        uploads().handle(upload, context)
+
+    routes = {("POST", "/v1/explain"): explainer.answer, ("POST", "/"): explainer.answer}
+    edge = Edge(routes, on_upload=handle_upload, on_plain=explainer.answer_plainly, auth=settings.auth)
+    return instrumented(edge)
+
+
+@_without_collections
 def build_jobs() -> Handler:
     """The handler of the jobs function."""
     from vision.batches import Batches  # noqa: PLC0415

@@ -26,18 +26,27 @@ def plan(card: ModelCard, photo_height: int, photo_width: int) -> Geometry:
 
 def prepare(picture: Picture, card: ModelCard, geometry: Geometry) -> Tensor:
     """Gives the model's input: (1, H, W, 3) or (1, 3, H, W) in the card's dtype, layout and channel order."""
+    return to_tensor(to_canvas(picture, card, geometry)[None], card)
+
+
+def to_canvas(picture: Picture, card: ModelCard, geometry: Geometry) -> NDArray[np.uint8]:
+    """Gives a photo as the model sees it, in pixels: (H, W, 3) RGB of the input's size, padding included."""
     left, top, right, bottom = geometry.target
     pixels = resample(picture, geometry.source, bottom - top, right - left, card.resize.filter)
     height, width = card.input.size
-    if pixels.shape[:2] != (height, width):
-        canvas = np.full((height, width, 3), card.resize.pad_value, np.uint8)
-        canvas[top:bottom, left:right] = pixels
-        pixels = canvas
-    if card.input.color == "BGR":
-        pixels = pixels[:, :, ::-1]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    canvas = np.full((height, width, 3), card.resize.pad_value, np.uint8)
+    canvas[top:bottom, left:right] = pixels
+    return canvas
+
+
+def to_tensor(canvases: NDArray[np.uint8], card: ModelCard) -> Tensor:
+    """Gives the input for several pictures (n, H, W, 3) RGB: the same with n in place of 1."""
+    pixels = canvases[:, :, :, ::-1] if card.input.color == "BGR" else canvases
     if card.input.dtype == "uint8":
-        planes = pixels if card.input.layout == "NHWC" else pixels.transpose(2, 0, 1)
-        return np.ascontiguousarray(planes)[None]
+        planes = pixels if card.input.layout == "NHWC" else pixels.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(planes)
     return _normalized(pixels, card)
 
 
@@ -45,12 +54,12 @@ def _normalized(pixels: NDArray[np.uint8], card: ModelCard) -> Tensor:
     """One multiplication and one addition a sample, written straight into the model's layout."""
     scale = card.normalize.scale / np.array(card.normalize.std)
     shift = -np.array(card.normalize.mean) / np.array(card.normalize.std)
-    height, width = pixels.shape[:2]
+    count, height, width = pixels.shape[:3]
     planar = card.input.layout == "NCHW"
-    tensor = np.empty((1, 3, height, width) if planar else (1, height, width, 3), np.float32)
+    tensor = np.empty((count, 3, height, width) if planar else (count, height, width, 3), np.float32)
     for channel in range(3):
-        plane = tensor[0, channel] if planar else tensor[0, :, :, channel]
-        np.multiply(pixels[:, :, channel], np.float32(scale[channel]), out=plane)
+        plane = tensor[:, channel] if planar else tensor[:, :, :, channel]
+        np.multiply(pixels[:, :, :, channel], np.float32(scale[channel]), out=plane)
         if shift[channel]:
             plane += np.float32(shift[channel])
     return tensor if card.input.dtype == "float32" else tensor.astype(np.float16)

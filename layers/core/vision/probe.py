@@ -1,0 +1,79 @@
+"""The model as a function of changed pictures: how much of a target it finds in each."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.models import Model
+from vision.perturb import Pixels
+from vision.targets import Target
+from vision.tensor import to_tensor
+
+BATCH = 8  # pictures a run where the graph's batch is open
+
+
+class Probe:
+    """The score of a target in pictures that differ from the photo inside one rectangle of the input.
+
+    Args:
+        model: what is asked.
+        target: whose score it is.
+        canvas: the photo as the model sees it, (H, W, 3).
+        inner: the rectangle that holds the photo: xmin, ymin, xmax, ymax in pixels of the input.
+        budget: most pictures to run the model on.
+        deadline: when to stop, by `time.monotonic()`.
+
+    Attributes:
+        pixels: the photo inside the rectangle, (h, w, 3).
+        whole: the score of the photo itself, 0..1.
+        runs: pictures that the model was run on so far.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        target: Target,
+        canvas: Pixels,
+        inner: tuple[int, int, int, int],
+        *,
+        budget: int,
+        deadline: float,
+    ) -> None:
+        self._model = model
+        self._target = target
+        self._canvas = canvas
+        self._rows, self._columns = slice(inner[1], inner[3]), slice(inner[0], inner[2])
+        self._budget = budget
+        self._deadline = deadline
+        self._seconds = 0.0
+        is_open = model.runner.inputs[model.card.input.name].shape[0] == -1
+        self._batch = BATCH if is_open else 1
+        self.runs = 0
+        self.pixels = canvas[self._rows, self._columns]
+        self.whole = float(self.scores(self.pixels[None])[0])
+
+    def affords(self, runs: int) -> bool:
+        """Whether budget and time are left for so many runs more."""
+        seconds = self._seconds / self.runs * runs
+        return self.runs + runs <= self._budget and time.monotonic() + seconds < self._deadline
+
+    def scores(self, pictures: Pixels) -> NDArray[np.float64]:
+        """Gives the target's score in pictures of the rectangle, (n, h, w, 3): (n,), 0..1."""
+        start = time.monotonic()
+        name = self._model.card.input.name
+        scores: list[float] = []
+        for first in range(0, len(pictures), self._batch):
+            some = pictures[first : first + self._batch]
+            canvases = np.repeat(self._canvas[None], len(some), axis=0)
+            canvases[:, self._rows, self._columns] = some
+            outputs = self._model.runner.run({name: to_tensor(canvases, self._model.card)})
+            for index in range(len(some)):
+                scores.append(
+                    self._target.score({key: array[index : index + 1] for key, array in outputs.items()})
+                )
+        self.runs += len(pictures)
+        self._seconds += time.monotonic() - start
+        return np.array(scores)
