@@ -25,8 +25,8 @@ class Nothing:
     inputs: dict[str, Signature] = {}  # noqa: RUF012  # never changed
     outputs: dict[str, Signature] = {}  # noqa: RUF012
 
-    def run(self, tensors: Any) -> Outputs:
-        raise AssertionError(tensors)
+    def run(self, tensors: Any, names: Any = ()) -> Outputs:
+        raise AssertionError(tensors, names)
 
 
 def model(task: str, decoder: str, **output: Any) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ class Runner:
 
     outputs = inputs
 
-    def run(self, tensors: Mapping[str, Array]) -> Outputs:
+    def run(self, tensors: Mapping[str, Array], names: Sequence[str] = ()) -> Outputs:  # noqa: ARG002
         (tensor,) = tensors.values()
         return self.function(tensor)
 

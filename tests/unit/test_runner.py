@@ -136,3 +136,15 @@ def test_loading_and_running_writes_nothing_to_the_streams(tmp_path: Path) -> No
     )
 
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_the_feature_map_is_given_only_when_it_is_named(tmp_path: Path) -> None:
+    arrays = {"features": np.ones((1, 2, 3, 4), np.float32), "scores": np.zeros((1, 5), np.float32)}
+    path = _saved(tmp_path, constant_graph(arrays).SerializeToString())
+    image = {"image": np.zeros((1, 3, 8, 8), np.float32)}
+
+    runner = OnnxRunner(path, 1, "features")
+
+    assert list(runner.run(image)) == ["scores"]
+    assert list(runner.run(image, ["scores", "features"])) == ["scores", "features"]
+    assert list(runner.outputs) == ["features", "scores"]

@@ -19,7 +19,6 @@ from vision.frozen import dataclass
 from vision.records import read_record, to_document
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
 Task = Literal["classification", "detection", "segmentation"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -82,8 +81,9 @@ class Output:
         scale: what integer scores are multiplied with to give 0..1.
         activation: what turns logits into scores.
         strides: pixels a cell, for detectors with several grids.
-        layout: where the channels are, for maps.
+        layout: where the channels are, for maps and for the feature map.
         background: class id that is no segment, in segmentation; -1: there is none.
+        features: graph output that is the feature map which the scores are made of; empty: none.
     """
 
     decoder: str
@@ -94,6 +94,7 @@ class Output:
     strides: tuple[int, ...] = (8, 16, 32)
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     background: int = -1
+    features: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def check(card: ModelCard, labels: tuple[str, ...], runner: Runner) -> None:
     if len(signature.shape) != 4 or not all(fits):
         raise InvalidModel(f"{where}: input: the graph takes {signature.shape}, the card says {expected}")
     shapes = {name: output.shape for name, output in runner.outputs.items()}
+    _check_features(card, shapes, where)
+    shapes.pop(card.output.features, None)  # what is left is what the decoder reads
     _check_output(card, shapes, where)
     num_labels = _num_labels(card, shapes)
     if num_labels > 0 and num_labels != len(labels):
@@ -52,6 +54,20 @@ def _check_output(card: ModelCard, shapes: Shapes, where: str) -> None:
     for role, name in card.output.tensors.items():
         if name not in shapes:
             raise InvalidModel(f"{where}: output.tensors.{role}: the graph has no output {name!r}")
+
+
+def _check_features(card: ModelCard, shapes: Shapes, where: str) -> None:
+    name = card.output.features
+    if not name:
+        return
+    if name not in shapes or len(shapes) == 1:
+        raise InvalidModel(
+            f"{where}: output.features: the graph has no output {name!r} beside those for answers"
+        )
+    if len(shapes[name]) != 4:
+        raise InvalidModel(
+            f"{where}: output.features: must be a map of 4 dimensions, {name} has {shapes[name]}"
+        )
 
 
 def _num_labels(card: ModelCard, shapes: Shapes) -> int:

@@ -194,7 +194,7 @@ def open_runner(folder: Path, card: ModelCard, num_threads: int) -> Runner:
     from vision.runner import OnnxRunner  # noqa: PLC0415
 
     check_references(folder, card)
-    return OnnxRunner(folder / card.file, num_threads)
+    return OnnxRunner(folder / card.file, num_threads, card.output.features)
 
 
 def check(model: Model) -> None:

@@ -10,7 +10,7 @@ The options are chosen by measurement (two cores, onnxruntime 1.32, medians of 6
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,8 +51,8 @@ class Runner(Protocol):
     def outputs(self) -> Mapping[str, Signature]:
         """The graph's outputs by name."""
 
-    def run(self, tensors: Mapping[str, NDArray[Any]]) -> Outputs:
-        """Gives the graph's outputs by name."""
+    def run(self, tensors: Mapping[str, NDArray[Any]], names: Sequence[str] = ()) -> Outputs:
+        """Gives the graph's outputs of those names; of no names, those that an answer is read from."""
 
 
 class OnnxRunner:
@@ -61,12 +61,13 @@ class OnnxRunner:
     Args:
         path: the ONNX file.
         num_threads: threads that share one run.
+        features: the output that no answer is read from, and that is given only when named; may be empty.
 
     Raises:
         InvalidModel: when the file is no graph that the runtime can load.
     """
 
-    def __init__(self, path: Path, num_threads: int) -> None:
+    def __init__(self, path: Path, num_threads: int, features: str = "") -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
@@ -87,19 +88,20 @@ class OnnxRunner:
         self.outputs: Mapping[str, Signature] = {
             each.name: _signature(each) for each in self._session.get_outputs()
         }
-        self._names = list(self.outputs)
+        self._names = [name for name in self.outputs if name != features]
 
-    def run(self, tensors: Mapping[str, NDArray[Any]]) -> Outputs:
-        """Gives the graph's outputs by name.
+    def run(self, tensors: Mapping[str, NDArray[Any]], names: Sequence[str] = ()) -> Outputs:
+        """Gives the graph's outputs of those names; of no names, those that an answer is read from.
 
         Raises:
             VisionError: when the runtime fails.
         """
         try:
-            arrays = self._session.run(self._names, dict(tensors))
+            wanted = names or self._names
+            arrays = self._session.run(wanted, dict(tensors))
         except runtime_errors() as error:
             raise VisionError("the model failed on this image") from error
-        return dict(zip(self._names, arrays, strict=True))
+        return dict(zip(wanted, arrays, strict=True))
 
 
 def _signature(node: Any) -> Signature:
