@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.errors import InvalidParameter
 from vision.frozen import dataclass
 from vision.perturb import Masks, Pixels, RandomWords, blend, rise_masks, scale_up
 from vision.probe import Probe
@@ -33,14 +32,14 @@ class Setting:
         reserve: runs that must be left when it ends.
         words: random numbers.
         features: the model's feature map for the whole photo inside the rectangle, (channels, rows, columns)
-            float32; none where the model gives none.
+            float32; of no channels where the method does not need it.
     """
 
     baseline: Pixels
     runs: int
     reserve: int
     words: RandomWords
-    features: NDArray[np.float32] | None
+    features: NDArray[np.float32]
 
 
 def rise(probe: Probe, setting: Setting) -> Heat:
@@ -91,15 +90,7 @@ def score_cam(probe: Probe, setting: Setting) -> Heat:
 
     Wang et al., Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks, 2020
     (arXiv:1910.01279). The channels of the highest mean activation come first, as many as the runs allow.
-
-    Raises:
-        InvalidParameter: when the model gives no feature map.
     """
-    if setting.features is None:
-        raise InvalidParameter(
-            "method: the model gives no feature map, which score-cam needs; it has rise and occlusion",
-            parameter="method",
-        )
     height, width = probe.pixels.shape[:2]
     features = setting.features
     # In whole steps, so that no processor's rounding moves a pixel.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.attribution import METHODS, Setting
-from vision.card import ModelCard, Task
 from vision.errors import InvalidParameter
+from vision.explanation import DEFAULT_BUDGETS, DEFAULT_METHODS, Explanation, Question
 from vision.faithfulness import RUNS, Areas, areas, random_heat
-from vision.frozen import dataclass
+from vision.features import run_with_features
+from vision.geometry import Geometry
 from vision.image import decode, open_photo
 from vision.models import Model
-from vision.perturb import RandomWords, blurred, scale_down
+from vision.perturb import Pixels, RandomWords, blurred, scale_down
 from vision.probe import Probe
+from vision.runner import Outputs
+from vision.segment import without_padding
 from vision.targets import Target, find_target
 from vision.telemetry import Stopwatch
 from vision.tensor import plan, to_canvas, to_tensor
@@ -22,76 +27,6 @@ MAP_CELLS = 28  # along a map's longer side: finer than any of the methods resol
 BLUR_CELLS = 8  # along each side of the baseline: no object is known by its colours alone
 MAX_PICTURE_PIXELS = 4_000_000  # a heat map has no more detail than that shows
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
-
-# What takes about 5 s on two cores with each task's default model (docs/explain.md).
-DEFAULT_BUDGETS: dict[Task, int] = {"classification": 500, "detection": 400, "segmentation": 100}
-DEFAULT_METHODS: dict[Task, str] = {
-    "classification": "rise",
-    "detection": "rise",
-    "segmentation": "rise",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be explained, and how; `None`: the task's default.
-
-    Attributes:
-        model: id of the model.
-        task: of the default model to use where no model is named.
-        class_id, label: the class, by number or by name; none: the best that the model finds.
-        box: index of a box among those that the model finds at its default thresholds.
-        method: a name in `attribution.METHODS`.
-        budget: most pictures to run the model on.
-        seed: of the masks.
-    """
-
-    model: str | None = None
-    task: Task | None = None
-    class_id: int | None = None
-    label: str | None = None
-    box: int | None = None
-    method: str | None = None
-    budget: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
-    """What counted for a target.
-
-    Attributes:
-        card: of the model.
-        label: of the target.
-        target: what was explained.
-        score: of the target in the whole photo, 0..1.
-        height, width: of the upright photo, in pixels.
-        heat: (rows, columns) float64, in units of the score; higher counts more for the target.
-        seen: the rectangle of the photo that the map covers: xmin, ymin, xmax, ymax in pixels.
-        method, budget, seed: as they were used.
-        runs: pictures that the model was run on.
-        is_complete: whether the budget, and not the time, was the end of it.
-        areas: how far the map can be trusted; none where budget or time did not suffice.
-        random_areas: the same of a random map, for comparison.
-        rgb: the photo's pixels, (h, w, 3) uint8, to draw on, of at most 4 megapixels; empty unless asked for.
-    """
-
-    card: ModelCard
-    label: str
-    target: Target
-    score: float
-    height: int
-    width: int
-    heat: NDArray[np.float64]
-    seen: tuple[float, float, float, float]
-    method: str
-    budget: int
-    seed: int
-    runs: int
-    is_complete: bool
-    areas: Areas | None
-    random_areas: Areas | None
-    rgb: NDArray[np.uint8]
 
 
 def explain(
@@ -120,8 +55,7 @@ def explain(
         MemoryError: when the photo takes more memory than the process may have.
     """
     card = model.card
-    class_id = _class_id(model, question)
-    method = question.method or DEFAULT_METHODS[card.task]
+    class_id, method = _class_id(model, question), _method(model, question)
     budget = question.budget or DEFAULT_BUDGETS[card.task]
     with watch.stage("decode"):
         photo = open_photo(data, max_pixels=max_pixels)
@@ -131,26 +65,25 @@ def explain(
         canvas = to_canvas(picture, card, geometry)
         rgb = picture.rgb(MAX_PICTURE_PIXELS) if with_photo else _NO_PIXELS
     del picture
+    began = time.monotonic()
     with watch.stage("inference"):
-        outputs = model.runner.run({card.input.name: to_tensor(canvas[None], card)})
-        target = find_target(outputs, model, geometry, class_id=class_id, box=question.box)
+        outputs, features = _run(model, canvas, geometry, with_features=method == "score-cam")
+        target = _target(outputs, model, geometry, class_id, question)
     with watch.stage("explain"):
-        probe = Probe(model, target, canvas, geometry.target, budget=budget, deadline=deadline)
+        whole = target.score(outputs)
+        probe = Probe(
+            model, target, canvas, geometry.target, whole, budget=budget, began=began, deadline=deadline
+        )
         baseline = blurred(probe.pixels, BLUR_CELLS)
-        words = RandomWords(question.seed)
         num_maps = _num_measured(budget)
         reserve = num_maps * RUNS + bool(num_maps)
-        setting = Setting(baseline, budget - probe.runs - reserve, reserve, words, None)
+        setting = Setting(
+            baseline, max(0, budget - probe.runs - reserve), reserve, RandomWords(question.seed), features
+        )
         heat = METHODS[method](probe, setting)
-        is_complete = probe.affords(reserve)
         small = scale_down(heat, _map_size(heat.shape))
-        maps = [small, random_heat(RandomWords(question.seed + 1), small.shape)][:num_maps]
-        found: list[Areas] = []
-        if maps and probe.affords(1):
-            empty = float(probe.scores(baseline[None])[0])
-            for each in maps:
-                if probe.affords(RUNS):
-                    found.append(areas(probe, baseline, each, empty))
+        yardstick = random_heat(RandomWords(question.seed + 1), small.shape)
+        found = _measured(probe, baseline, [small, yardstick][:num_maps])
     return Explanation(
         card=card,
         label=model.labels[target.class_id],
@@ -164,11 +97,56 @@ def explain(
         budget=budget,
         seed=question.seed,
         runs=probe.runs,
-        is_complete=is_complete and len(found) == len(maps),
+        is_complete=not probe.is_late,
         areas=found[0] if found else None,
         random_areas=found[1] if len(found) > 1 else None,
         rgb=rgb,
     )
+
+
+def _method(model: Model, question: Question) -> str:
+    """The method to use, which the model must have."""
+    method = question.method or DEFAULT_METHODS[model.card.task]
+    if method == "score-cam" and not model.card.output.features:
+        known = ", ".join(name for name in METHODS if name != "score-cam")
+        raise InvalidParameter(
+            f"method: {model.card.id} gives no feature map, which score-cam needs; it has {known}",
+            parameter="method",
+        )
+    return method
+
+
+def _run(
+    model: Model, canvas: Pixels, geometry: Geometry, *, with_features: bool
+) -> tuple[Outputs, NDArray[np.float32]]:
+    """The outputs for the photo, and the feature map (channels, rows, columns) of what is no padding."""
+    tensor = to_tensor(canvas[None], model.card)
+    if not with_features:
+        return model.runner.run({model.card.input.name: tensor}), np.empty((0, 1, 1), np.float32)
+    outputs, features = run_with_features(model, tensor)
+    return outputs, without_padding(features[0], geometry)
+
+
+def _target(
+    outputs: Outputs, model: Model, geometry: Geometry, class_id: int | None, question: Question
+) -> Target:
+    try:
+        return find_target(outputs, model, geometry, class_id=class_id, box=question.box)
+    except InvalidParameter as error:
+        if error.parameter != "class_id" or question.label is None:
+            raise
+        raise InvalidParameter(error.detail.replace("class_id:", "label:", 1), parameter="label") from None
+
+
+def _measured(probe: Probe, baseline: Pixels, maps: list[NDArray[np.float64]]) -> list[Areas]:
+    """The areas of maps, as far as the time suffices."""
+    found: list[Areas] = []
+    if maps and probe.affords(1):
+        empty = float(probe.scores(baseline[None])[0])
+        for each in maps:
+            if probe.affords(RUNS):
+                found.append(areas(probe, baseline, each, empty))
+    return found
 
 
 def _class_id(model: Model, question: Question) -> int | None:

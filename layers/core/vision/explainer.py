@@ -15,7 +15,8 @@ from vision.card import TASKS, ModelCard, Task
 from vision.claims import Job
 from vision.delivery import Delivery
 from vision.errors import InvalidModel, NotFound, Unavailable, VisionError
-from vision.explain import Explanation, Question, explain
+from vision.explain import explain
+from vision.explanation import Explanation, Question
 from vision.faithfulness import Areas
 from vision.heatmap import overlay, scaled
 from vision.image import encode

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vision.draw import Font, lettering
-from vision.explain import Explanation
+from vision.explanation import Explanation
 from vision.perturb import scale_up
 
 # Every fifteenth colour of Matplotlib's inferno (van der Walt and Smith, CC0): equal steps of heat

@@ -23,13 +23,16 @@ class Probe:
         target: whose score it is.
         canvas: the photo as the model sees it, (H, W, 3).
         inner: the rectangle that holds the photo: xmin, ymin, xmax, ymax in pixels of the input.
+        whole: the score of the photo itself, 0..1, which has taken the first run.
         budget: most pictures to run the model on.
-        deadline: when to stop, by `time.monotonic()`.
+        began: when the first run did, by `time.monotonic()`.
+        deadline: when to stop, by the same clock.
 
     Attributes:
         pixels: the photo inside the rectangle, (h, w, 3).
         whole: the score of the photo itself, 0..1.
         runs: pictures that the model was run on so far.
+        is_late: whether there was no time for what the budget allowed.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Probe:
         target: Target,
         canvas: Pixels,
         inner: tuple[int, int, int, int],
+        whole: float,
         *,
         budget: int,
+        began: float,
         deadline: float,
     ) -> None:
         self._model = model
@@ -48,21 +53,26 @@ class Probe:
         self._rows, self._columns = slice(inner[1], inner[3]), slice(inner[0], inner[2])
         self._budget = budget
         self._deadline = deadline
-        self._seconds = 0.0
+        self._began = began
         is_open = model.runner.inputs[model.card.input.name].shape[0] == -1
         self._batch = BATCH if is_open else 1
-        self.runs = 0
+        self.runs = 1
+        self.is_late = False
+        self.whole = whole
         self.pixels = canvas[self._rows, self._columns]
-        self.whole = float(self.scores(self.pixels[None])[0])
 
     def affords(self, runs: int) -> bool:
         """Whether budget and time are left for so many runs more."""
-        seconds = self._seconds / self.runs * runs
-        return self.runs + runs <= self._budget and time.monotonic() + seconds < self._deadline
+        if self.runs + runs > self._budget:
+            return False
+        now = time.monotonic()
+        # Masks and blending take their time as well.
+        is_in_time = now + (now - self._began) / self.runs * runs < self._deadline
+        self.is_late |= not is_in_time
+        return is_in_time
 
     def scores(self, pictures: Pixels) -> NDArray[np.float64]:
         """Gives the target's score in pictures of the rectangle, (n, h, w, 3): (n,), 0..1."""
-        start = time.monotonic()
         name = self._model.card.input.name
         scores: list[float] = []
         for first in range(0, len(pictures), self._batch):
@@ -75,5 +85,4 @@ class Probe:
                     self._target.score({key: array[index : index + 1] for key, array in outputs.items()})
                 )
         self.runs += len(pictures)
-        self._seconds += time.monotonic() - start
         return np.array(scores)

@@ -59,7 +59,7 @@ def _class_map(outputs: Outputs, _output: Output, geometry: Geometry) -> Planes:
     ids = next(iter(outputs.values()))[0]
     if ids.ndim == 3:
         ids = ids[0] if ids.shape[0] == 1 else ids[:, :, 0]
-    ids = _inner(ids, geometry)
+    ids = without_padding(ids, geometry)
     counts = np.bincount(ids.ravel().astype(np.intp)).tolist()
     return {class_id: (ids == class_id).astype(np.float32) for class_id, count in enumerate(counts) if count}
 
@@ -69,7 +69,7 @@ def _class_logits(outputs: Outputs, output: Output, geometry: Geometry) -> Plane
     logits = next(iter(outputs.values()))[0]
     if output.layout == "NHWC":
         logits = logits.transpose(2, 0, 1)
-    logits = _inner(logits, geometry).astype(np.float32)
+    logits = without_padding(logits, geometry).astype(np.float32)
     shrink = max(logits.shape[1] / geometry.photo_height, logits.shape[2] / geometry.photo_width)
     return {int(class_id): logits[class_id] for class_id in _contenders(logits, max(1, math.ceil(shrink)))}
 
@@ -120,8 +120,8 @@ def _best(planes: Planes, height: int, width: int, rows: tuple[int, int]) -> NDA
     return best
 
 
-def _inner(array: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """Without the padding; the array may be smaller than the input by a whole factor."""
+def without_padding(array: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    """A map (..., h, w) of the input without its padding; it may be smaller by a whole factor."""
     height, width = array.shape[-2:]
     across, down = width / geometry.input_width, height / geometry.input_height
     left, top, right, bottom = geometry.target
