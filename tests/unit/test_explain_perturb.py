@@ -93,10 +93,11 @@ def test_blurring_keeps_the_colours_and_takes_the_detail() -> None:
     assert plain.std(axis=(0, 1)).max() < noisy.std(axis=(0, 1)).max() / 10
 
 
-def test_a_picture_smaller_than_the_cells_of_the_blur_stays_itself() -> None:
+def test_a_small_picture_has_no_more_detail_than_its_mean() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (1, 3, 3)).astype(np.uint8)
 
-    np.testing.assert_array_equal(blurred(pixels, 8), pixels)
+    mean = np.rint(pixels.mean(axis=(0, 1)))
+    np.testing.assert_array_equal(blurred(pixels, 8), np.broadcast_to(mean, pixels.shape))
 
 
 def test_blending_is_pillows_composite_and_exact_at_both_ends() -> None:

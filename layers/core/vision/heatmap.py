@@ -19,7 +19,7 @@ _INFERNO = (
 _LEAST_ALPHA, _MOST_ALPHA = 0.3, 0.8  # of the colours over the photo, at the lowest and the highest heat
 _UNSEEN = 0.4  # of the photo's brightness is left where the model did not look
 _INK, _PAPER = (0, 0, 0), (255, 255, 255)
-_MIN_WIDTH = 320  # of a picture: on a narrower one nobody could read the legend
+_MIN_WIDTH = 320  # of the page: on a narrower one nobody could read the legend
 
 
 def color_map() -> NDArray[np.uint8]:
@@ -34,11 +34,9 @@ def color_map() -> NDArray[np.uint8]:
 def overlay(explanation: Explanation) -> NDArray[np.uint8]:
     """Gives the photo of an explanation under its heat map, with a legend below it: (h, w, 3) uint8.
 
-    The photo is as large as `explanation.rgb`, and at least 320 pixels wide.
+    The photo is as large as `explanation.rgb`; beside one of less than 320 pixels is white.
     """
     image = Image.fromarray(explanation.rgb)
-    if image.width < _MIN_WIDTH:
-        image = image.resize((_MIN_WIDTH, max(1, round(image.height * _MIN_WIDTH / image.width))))
     across, down = image.width / explanation.width, image.height / explanation.height
     xmin, ymin, xmax, ymax = explanation.seen
     left, top = round(xmin * across), round(ymin * down)
@@ -81,8 +79,9 @@ def _with_legend(picture: Image.Image, explanation: Explanation, font: Font) -> 
     left, top, _, bottom = ImageDraw.Draw(picture).textbbox((0, 0), "Ag0", font=font)
     height = round(bottom - top)
     pad = max(4, height // 2)
-    page = Image.new("RGB", (picture.width, picture.height + 2 * height + 3 * pad), _PAPER)
-    page.paste(picture)
+    width = max(_MIN_WIDTH, picture.width)
+    page = Image.new("RGB", (width, picture.height + 2 * height + 3 * pad), _PAPER)
+    page.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(page)
     first, second = picture.height + pad, picture.height + 2 * pad + height
     draw.text((pad - left, first - top), _caption(draw, explanation, font, page.width - 2 * pad), _INK, font)

@@ -88,8 +88,13 @@ def cells(chosen: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]
 
 
 def blurred(pixels: Pixels, num_cells: int) -> Pixels:
-    """The pixels (h, w, 3) without detail: means of about `num_cells` a side, scaled up again smoothly."""
-    size = (min(num_cells, pixels.shape[0]), min(num_cells, pixels.shape[1]))
+    """The pixels (h, w, 3) without detail: means of cells, scaled up again smoothly.
+
+    Args:
+        pixels: of a photo.
+        num_cells: most cells along a side; they are fewer where one would have less than 4 pixels.
+    """
+    size = max(1, min(num_cells, pixels.shape[0] // 4)), max(1, min(num_cells, pixels.shape[1] // 4))
     planes = [
         scale_up(np.rint(scale_down(pixels[:, :, channel], size)).astype(np.float32), pixels.shape[:2])
         for channel in range(3)

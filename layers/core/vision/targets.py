@@ -95,8 +95,8 @@ def _object(
     card = model.card
     wanted = None if class_id is None else np.array([class_id])
     # What an answer would not show may be explained too: why a thing was not found.
-    thresholds = [card.defaults.threshold] if index is not None else [card.defaults.threshold, LOWEST_SCORE]
-    for threshold in thresholds:
+    shown = max(card.defaults.threshold, LOWEST_SCORE)
+    for threshold in [shown] if index is not None else [shown, LOWEST_SCORE]:
         found = detect.decode(
             outputs,
             card,
@@ -117,12 +117,20 @@ def _object(
     best = index or 0
     box = found.boxes[best]
     class_id = int(found.class_ids[best])
-    inside = geometry.boxes_to_input(box[None])[0]
+
+    def candidates(outputs: Outputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        every = detect.DECODERS[card.output.decoder].read(outputs, card, LOWEST_SCORE)
+        own = every.class_ids == class_id
+        return every.boxes[own], every.scores[own]
+
+    # As the model gave it: an answer's boxes are cut off at the edges of the photo.
+    boxes, scores = candidates(outputs)
+    overlaps = iou(geometry.boxes_to_input(box[None])[0], boxes)
+    inside = boxes[np.argmax(np.where(np.isclose(scores, found.scores[best]), overlaps, -1.0))]
 
     def score(outputs: Outputs) -> float:
-        candidates = detect.DECODERS[card.output.decoder].read(outputs, card, LOWEST_SCORE)
-        own = candidates.class_ids == class_id
-        return float(np.max(iou(inside, candidates.boxes[own]) * candidates.scores[own], initial=0.0))
+        boxes, scores = candidates(outputs)
+        return float(np.max(iou(inside, boxes) * scores, initial=0.0))
 
     xmin, ymin, xmax, ymax = box.tolist()
     return Target(class_id, (xmin, ymin, xmax, ymax), score)
