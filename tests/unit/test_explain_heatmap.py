@@ -39,7 +39,7 @@ def _explanation(size: tuple[int, int] = (300, 400)) -> Explanation:
 
 
 def test_the_colours_are_matplotlibs_inferno() -> None:
-    expected = np.array(mpl.colormaps["inferno"].colors) * 255
+    expected = np.array(mpl.colormaps["inferno"](range(256)))[:, :3] * 255
 
     assert np.abs(color_map() - expected).max() <= 5.5
 
