@@ -93,6 +93,11 @@ class Entry:
         """Whether it is fetched, and used by its task, when no model is named."""
         return bool(self.facts.get("default", False))
 
+    @property
+    def features(self) -> str:
+        """The graph's output that is the feature map, which the conversion adds; empty: it has none."""
+        return str(self.facts["output"].get("features", ""))
+
     def card(self, sha256: str) -> dict[str, Any]:
         """Gives the document of `card.json` for a graph with this hash."""
         written = {"file": "model.onnx", "sha256": sha256, "labels": "labels.txt"}

@@ -39,10 +39,13 @@ def is_in_place(entry: Entry, folder: Path) -> bool:
 
 
 def graph_in_place(entry: Entry, folder: Path) -> Path | None:
-    """Gives the graph in a folder, where it is whole and was made from this entry's source."""
+    """Gives the graph in a folder, where it is whole, made from this entry's source and has its outputs."""
     graph = folder / "model.onnx"
     card = _read_card(folder)
     if card.get("source") != entry.source.address or not graph.is_file():
+        return None
+    output = card.get("output")
+    if not isinstance(output, dict) or output.get("features", "") != entry.features:
         return None
     return graph if sha256_of(graph) == card.get("sha256") else None
 
@@ -64,7 +67,7 @@ def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path)
     labels = entry.labels.read(label_file.read_text(encoding="utf-8"))
     with replacement(folder) as new:
         if weights.suffix == ".tflite":
-            convert_tflite(weights, new / "model.onnx")
+            convert_tflite(weights, new / "model.onnx", features=bool(entry.features))
         else:
             shutil.copyfile(weights, new / "model.onnx")
         card = entry.card(sha256_of(new / "model.onnx"))

@@ -16,10 +16,13 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
     """Gives graphs that differ only in inner names and node order the same bytes, in place.
 
     tf2onnx numbers its nodes by the order of Python sets, so two runs never agree, and it names the
-    graph after the path of the source file. Inputs and outputs of the graph keep their names. Graphs
-    with others inside, whose names they share, are left as they are.
+    graph after the path of the source file; torch notes at each node which line of which file made it.
+    Inputs and outputs of the graph keep their names. The nodes of graphs with others inside, whose names they
+    share, are left as they are.
     """
+    _drop_notes(model)
     graph = model.graph
+    graph.name = name
     if any(_subgraphs(node) for node in graph.node):
         return
     nodes = _from_outputs(graph)
@@ -44,7 +47,7 @@ def canonicalize(model: onnx.ModelProto, *, name: str) -> None:
     _replace(graph.initializer, tensors)
     _replace(graph.node, nodes)
     del graph.value_info[:]
-    graph.name, graph.doc_string, model.doc_string = name, "", ""
+    graph.doc_string, model.doc_string = "", ""
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
@@ -66,6 +69,23 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         yield node
         for inner in _subgraphs(node):
             yield from all_nodes(inner)
+
+
+def _drop_notes(model: onnx.ModelProto) -> None:
+    """Takes away what exporters note of where each part came from, paths on their machine among it."""
+    parts: list[Any] = [*model.functions, *(node for each in model.functions for node in each.node)]
+    for graph in _all_graphs(model.graph):
+        parts += [graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info]
+    for part in parts:
+        part.ClearField("metadata_props")
+        if part.doc_string:
+            part.ClearField("doc_string")
+
+
+def _all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in all_nodes(graph):
+        yield from _subgraphs(node)
 
 
 def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:

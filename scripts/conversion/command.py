@@ -65,6 +65,8 @@ def convert(options: Options) -> None:
     original = sources.load(kind, options.wish(where))
     labels = read_labels(original, options.labels)
     facts = settle(original, options.fields, folder.name, len(labels))
+    if options.features and facts["task"] != "classification":
+        raise ConversionError(f"--features is for classification, and this model is for {facts['task']}.")
     with replacement(folder) as new:
         _refuse_existing(folder, options)  # another conversion may have been faster
         served = _export(original, facts, new / GRAPH, options)
@@ -106,8 +108,11 @@ def _export(original: Original, facts: dict[str, Any], target: Path, options: Op
         raw = Path(scratch) / GRAPH
         original.export(raw)
         served = normalization.fold_in(raw, facts) if options.normalize_in_graph else facts
-        graph.finish(raw, target, name=str(facts["id"]), is_folded=original.is_folded)
-    return served
+        output = facts["output"]
+        features_of = output.get("tensors", {}).get("scores", "") if options.features else None
+        name = str(facts["id"])
+        fields = graph.finish(raw, target, name=name, is_folded=original.is_folded, features_of=features_of)
+    return {**served, "output": {**output, **fields}}
 
 
 def _files(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import onnxruntime
 
 from conversion.canonical import all_nodes, canonicalize
 from conversion.errors import ConversionError, first_line
+from conversion.feature_map import add_output
 from vision.runner import runtime_errors
 
 MAX_PROTOBUF_BYTES = 2_000_000_000
@@ -22,9 +23,15 @@ _BATCH = "batch"
 
 
 def finish(
-    raw: Path, target: Path, *, name: str, is_folded: bool, max_bytes: int = MAX_PROTOBUF_BYTES
-) -> None:
-    """Writes the graph that is served.
+    raw: Path,
+    target: Path,
+    *,
+    name: str,
+    is_folded: bool,
+    features_of: str | None = None,
+    max_bytes: int = MAX_PROTOBUF_BYTES,
+) -> dict[str, str]:
+    """Writes the graph that is served, and gives the card's fields for the feature map.
 
     Args:
         raw: as the exporter wrote it, external data beside it.
@@ -32,21 +39,25 @@ def finish(
         name: of the graph.
         is_folded: whether constants are folded and operators fused as ONNX Runtime's basic level does, which
             changes nothing that is computed; not for quantised graphs, whose pairs of nodes have a meaning.
+        features_of: the output whose feature map becomes an output too; empty: the first; `None`: none does.
         max_bytes: a larger graph gets its weights beside it.
 
     Raises:
-        ConversionError: when the graph is not valid ONNX, or needs an operator that the runtime lacks.
+        ConversionError: when the graph is not valid ONNX, needs an operator that the runtime lacks, or has
+            no feature map.
     """
     check(raw)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         folded = Path(scratch) / "folded.onnx"
         _load(raw, folded, is_large=bytes_of(raw) > max_bytes)
         model = _inferred(folded if is_folded else raw)
+    fields = {} if features_of is None else add_output(model.graph, features_of)
     _name_batch(model.graph)
     _keep_used_domains(model)
     canonicalize(model, name=name)
     save(model, target, max_bytes)
     check(target)
+    return fields
 
 
 def check(path: Path) -> None:

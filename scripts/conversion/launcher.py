@@ -19,13 +19,14 @@ def run(module: str, arguments: list[str], groups: tuple[str, ...]) -> int:
     return subprocess.run(command, env=variables(), check=False).returncode
 
 
-def convert_tflite(source: Path, target: Path, *, dequantize: bool = False) -> None:
+def convert_tflite(source: Path, target: Path, *, dequantize: bool = False, features: bool = False) -> None:
     """Writes the ONNX graph of a TFLite file; in a process of its own, for what that says is not for people.
 
     Args:
         source: the TFLite file.
         target: where to write.
         dequantize: whether an int8 model becomes float32.
+        features: whether the graph also gives the feature map that a classifier's scores are made of.
 
     Raises:
         ConversionError: with the converter's own last words.
@@ -38,6 +39,7 @@ def convert_tflite(source: Path, target: Path, *, dequantize: bool = False) -> N
         str(target),
     ]
     command += ["--dequantize"] if dequantize else []
+    command += ["--features"] if features else []
     process = subprocess.run(command, env=variables(), capture_output=True, text=True, check=False)
     if process.returncode:
         raise ConversionError(f"{source.name} cannot be converted to ONNX:\n{process.stderr.strip()}")

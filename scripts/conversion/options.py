@@ -32,6 +32,7 @@ class Options:
         photos: a folder of photos to compare on; `None`: those of scikit-image.
         tolerance: largest relative difference of an output; `None`: that of the source's kind.
         normalize_in_graph: whether scale, mean, std and channel order go into the graph.
+        features: whether the graph also gives the feature map that a classifier's scores are made of.
         models: the folder that holds one folder a model.
         force: whether a model of that id is replaced.
         weights, size, opset, dequantize, arguments: see `Wish`.
@@ -44,6 +45,7 @@ class Options:
     photos: Path | None
     tolerance: float | None
     normalize_in_graph: bool
+    features: bool
     models: Path
     force: bool
     weights: str
@@ -68,6 +70,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         photos=given.photos,
         tolerance=given.tolerance,
         normalize_in_graph=given.normalize_in_graph,
+        features=given.features,
         models=given.models,
         force=given.force,
         weights=given.weights,
@@ -108,6 +111,11 @@ def parser() -> argparse.ArgumentParser:
         "--normalize-in-graph",
         action="store_true",
         help="put scale, mean, std and channel order into the graph, which then takes uint8 RGB pixels",
+    )
+    made.add_argument(
+        "--features",
+        action="store_true",
+        help="classification: let the graph also give its last feature map, for explanations",
     )
     made.add_argument("--photos", type=Path, help="folder of photos to compare on (default: built-in ones)")
     made.add_argument("--tolerance", type=_positive, help="largest relative difference (default: 1e-4)")

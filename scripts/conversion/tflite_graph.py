@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from conversion.canonical import canonicalize, rename
 from conversion.errors import ConversionError
+from conversion.feature_map import add_output
 from conversion.signed_weights import sign_weights
 
 OPSET = 17
@@ -24,15 +25,17 @@ POSTPROCESS = b"TFLite_Detection_PostProcess"
 _REGULAR_NMS = b"use_regular_nms"  # its option; a model that does not name it has the default, fast NMS
 
 
-def convert(source: Path, target: Path, *, dequantize: bool = False) -> None:
+def convert(source: Path, target: Path, *, dequantize: bool = False, features: bool = False) -> None:
     """Writes the ONNX graph of a TFLite model.
 
     Args:
         source: the TFLite file.
         target: where to write.
         dequantize: whether an int8 model becomes float32.
+        features: whether the graph also gives the feature map that a classifier's scores are made of.
 
     Raises:
+        ConversionError: when there is no such feature map.
         onnx.checker.ValidationError: when the converter wrote a graph that is not valid.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,6 +45,9 @@ def convert(source: Path, target: Path, *, dequantize: bool = False) -> None:
     if POSTPROCESS in content and _REGULAR_NMS not in content:
         use_fast_nms(model.graph)
     sign_weights(model.graph)
+    if features:
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        add_output(model.graph)
     canonicalize(model, name=source.stem)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
@@ -114,8 +120,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="the .tflite file")
     parser.add_argument("target", type=Path, help="the .onnx file to write")
     parser.add_argument("--dequantize", action="store_true", help="int8 becomes float32")
-    arguments = parser.parse_args(argv)
-    convert(arguments.source, arguments.target, dequantize=arguments.dequantize)
+    parser.add_argument("--features", action="store_true", help="the feature map becomes an output too")
+    given = parser.parse_args(argv)
+    convert(given.source, given.target, dequantize=given.dequantize, features=given.features)
     return 0
 
 

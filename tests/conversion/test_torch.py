@@ -127,6 +127,17 @@ def test_batch_normalisation_is_folded_and_no_needless_operator_is_left(publishe
     assert counts == expected
 
 
+def test_graph_does_not_tell_where_it_was_made(models: Path, labels: Path) -> None:
+    """torch notes the stack of calls of each node, with the paths of the machine's files."""
+    assert convert(SOURCE, models, labels, "--weights", "none") == 0
+
+    written = (models / "m" / "model.onnx").read_bytes()
+    assert b".py" not in written
+    assert str(Path(__file__).parents[2]).encode() not in written
+    graph_ = onnx.load(models / "m" / "model.onnx").graph
+    assert not any(len(node.metadata_props) for node in graph_.node)
+
+
 @pytest.mark.parametrize("form", ["safetensors", "nested", "parallel", "none"])
 def test_checkpoints_of_every_form_give_the_modules_outputs(
     form: str, module: Any, models: Path, labels: Path, tmp_path: Path

@@ -280,7 +280,7 @@ def test_what_a_killed_run_left_is_cleared_away(project: Project) -> None:
 def test_a_failed_conversion_shows_the_converters_words_and_leaves_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(source: Path, target: Path) -> None:
+    def fail(source: Path, target: Path, **_: bool) -> None:
         raise ConversionError(f"{source.name} cannot be converted to ONNX:\nunknown operator")
 
     project.write_catalog(suffix=".tflite")
@@ -288,6 +288,34 @@ def test_a_failed_conversion_shows_the_converters_words_and_leaves_nothing(
 
     assert project.run() == (1, "tiny.tflite cannot be converted to ONNX:\nunknown operator\n")
     assert listing(project.models) == []
+
+
+def test_a_graph_from_before_the_catalog_named_its_feature_map_is_converted_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = []
+
+    def convert(source: Path, target: Path, *, features: bool) -> None:
+        wishes.append(features)
+        model = onnx.load_from_string(source.read_bytes())
+        if features:
+            model.graph.node.append(helper.make_node("Identity", ["image"], ["map"]))
+            model.graph.output.append(helper.make_tensor_value_info("map", TensorProto.UINT8, [1, 1, 1, 3]))
+        onnx.save(model, target)
+
+    monkeypatch.setattr(model_folder, "convert_tflite", convert)
+    project.write_catalog(suffix=".tflite")
+    project.run()
+    path = project.root / "catalog.toml"
+    path.write_text(path.read_text().replace("resize.mode", 'output.features = "map"\nresize.mode', 1))
+
+    for _ in range(2):
+        assert project.run() == (0, "")
+
+    assert wishes == [False, True]
+    card = read_card(project.models / "tiny" / "card.json")
+    assert card.output.features == "map"
+    assert card.sha256 == sha256((project.models / "tiny" / "model.onnx").read_bytes())
 
 
 def test_list_says_what_is_in_place(project: Project) -> None:

@@ -113,7 +113,8 @@ def test_a_tflite_model_becomes_the_same_model_folder_every_time(tmp_path: Path)
     assert graph == (tmp_path / "second" / name / "model.onnx").read_bytes()
     assert str(mirror).encode() not in graph
     session = onnxruntime.InferenceSession(folder / "model.onnx")
-    (scores,) = session.run(None, {"input": np.zeros((1, 224, 224, 3), np.float32)})
+    scores, features = session.run(None, {"input": np.zeros((1, 224, 224, 3), np.float32)})
     assert scores.shape == (1, 1001)
+    assert features.shape == (1, 256, 7, 7)  # as its layers are published: 1024 channels, a quarter of them
     assert scores.sum() == pytest.approx(1, abs=1e-4)
     assert len(read_labels(read_card(folder / "card.json"), folder)) == 1000
