@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tensorflow as tf
 import torch
@@ -31,6 +33,9 @@ from tests.conversion.small_networks import Small
 
 from conversion import tflite_graph, tflite_model
 from vision.features import run_with_features
+
+MIRROR = Path(os.environ.get("VISION_MODEL_MIRROR", ""))
+KERNELS = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # delegates round otherwise
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,6 @@ def test_a_batch_has_a_feature_map_each(model: Any, tmp_path: Path) -> None:
     [
         pytest.param(False, INCEPTION, 0.0, id="float"),
         pytest.param(True, STRETCH, 1.01, id="int8"),
-        pytest.param(True, (*STRETCH, "--dequantize"), 4.0, id="int8 made float"),
     ],
 )
 def test_of_a_tflite_file_it_is_that_of_its_interpreter(
@@ -133,15 +137,42 @@ def test_of_a_tflite_file_it_is_that_of_its_interpreter(
         np.testing.assert_allclose(found, expected, atol=max(steps * step, 1e-5))
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("mobilenet_v1_0.25_224_float", 1 - 1e-9), ("mobilenet_v2_1.0_224_quant", 0.95)],
+    ids=["float", "int8"],
+)
+def test_of_published_files_it_is_that_of_the_interpreter(name: str, least: float, tmp_path: Path) -> None:
+    """In the int8 one, roundings of 52 layers fall otherwise in places: its map is alike and not the same."""
+    path = MIRROR / f"{name}.tflite"
+    if not path.is_file():
+        pytest.skip(f"VISION_MODEL_MIRROR has no {path.name}")
+    tflite_graph.convert(path, tmp_path / "model.onnx", features=True)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (given,) = session.get_inputs()
+
+    raw = pixels("chelsea.png", 224, 1)
+    tensor = raw if given.type == "tensor(uint8)" else inception(raw)
+    ((found,),) = session.run(["features"], {given.name: tensor})
+
+    expected, _ = last_map(path.read_bytes(), tensor)
+    assert found.shape == expected.shape
+    assert spread(expected) > 5
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > least
+
+
 def last_map(data: bytes, tensor: Array) -> tuple[Array, float]:
     """What TensorFlow's interpreter gives to the pooling, (C, h, w), and its 8-bit step."""
-    interpreter = tf.lite.Interpreter(model_content=data, experimental_preserve_all_tensors=True)
+    interpreter = tf.lite.Interpreter(
+        model_content=data, experimental_op_resolver_type=KERNELS, experimental_preserve_all_tensors=True
+    )
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
     interpreter.invoke()
-    taken = next(
-        each["inputs"][0] for each in interpreter._get_ops_details() if each["op_name"] == "MEAN"
-    )  # nothing public tells which tensor goes where
+    # Nothing public tells which tensor goes where.
+    steps = interpreter._get_ops_details()
+    taken = next(each["inputs"][0] for each in steps if each["op_name"] in ("MEAN", "AVERAGE_POOL_2D"))
     details = next(each for each in interpreter.get_tensor_details() if each["index"] == taken)
     scale, zero_point = details["quantization"]
     (values,) = interpreter.get_tensor(taken).astype(np.float32)
