@@ -14,8 +14,8 @@ from vision.targets import Target
 DEFAULT_BUDGETS: dict[Task, int] = {"classification": 500, "detection": 400, "segmentation": 100}
 DEFAULT_METHODS: dict[Task, str] = {
     "classification": "rise",
-    "detection": "rise",
-    "segmentation": "rise",
+    "detection": "occlusion",
+    "segmentation": "occlusion",
 }
 
 
