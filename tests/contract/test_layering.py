@@ -16,6 +16,7 @@ MAX_LINES = 260
 # A module imports only from those before it.
 ORDER = (
     *("__init__", "frozen", "errors", "settings", "geometry", "steps"),
+    *("arguments", "definitions", "operations", "chain", "lowering", "policies", "augment", "plan"),
     *("records", "card", "results", "params", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),

@@ -6,10 +6,14 @@ are in pixels, x right and y down, 0 at the outer edge of the first pixel. Sizes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from vision.frozen import dataclass
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Color = tuple[int, int, int, int]  # red, green, blue, alpha, 0..255 each
 Turn = Literal[
@@ -77,3 +81,75 @@ class Adjust:
 
 
 Step = Resample | Crop | Transpose | Pad | Affine | Adjust
+
+
+def size_after(step: Step, size: tuple[int, int]) -> tuple[int, int]:
+    """Gives the (width, height) that a step leaves of a picture."""
+    if isinstance(step, Transpose):
+        return size[::-1] if step.turn in ("rotate-90", "rotate-270") else size
+    if isinstance(step, Pad):
+        return size[0] + step.left + step.right, size[1] + step.top + step.bottom
+    if isinstance(step, Adjust):
+        return size
+    return step.width, step.height
+
+
+def boxes_after(
+    steps: Sequence[Step], boxes: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Takes boxes where the steps take what is in them.
+
+    A box that is rotated or sheared becomes the upright one around its corners. Each step cuts off what lies
+    outside of the picture.
+
+    Args:
+        steps: of a plan.
+        boxes: (n, 4): xmin, ymin, xmax, ymax in pixels of the picture before.
+        size: (width, height) of the picture before.
+
+    Returns:
+        The boxes (n, 4) in pixels of the picture after the steps, and which of them still have an area, (n,).
+    """
+    import numpy as np  # noqa: PLC0415
+
+    kept = np.ones(len(boxes), bool)
+    for step in steps:
+        corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+        points = _points_after(step, corners, size).reshape(-1, 4, 2)
+        size = size_after(step, size)
+        boxes = np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1).clip(0, (*size, *size))
+        kept &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return boxes, kept
+
+
+def _points_after(step: Step, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    import numpy as np  # noqa: PLC0415
+
+    moved: NDArray[np.float64] = points
+    if isinstance(step, Resample):
+        left, top, right, bottom = step.box
+        moved = (points - (left, top)) * (step.width / (right - left), step.height / (bottom - top))
+    elif isinstance(step, Crop):
+        moved = points - (step.left, step.top)
+    elif isinstance(step, Pad):
+        moved = points + np.array((step.left, step.top))
+    elif isinstance(step, Affine):
+        a, b, c, d, e, f = step.matrix
+        moved = (points - (c, f)) @ np.linalg.inv(np.array(((a, b), (d, e)))).T
+    elif isinstance(step, Transpose):
+        moved = _turned(step.turn, points, size)
+    return moved
+
+
+def _turned(turn: Turn, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    import numpy as np  # noqa: PLC0415
+
+    (width, height), x, y = size, points[:, 0], points[:, 1]
+    places = {
+        "flip-horizontal": (width - x, y),
+        "flip-vertical": (x, height - y),
+        "rotate-90": (y, width - x),
+        "rotate-180": (width - x, height - y),
+        "rotate-270": (height - y, x),
+    }
+    return np.stack(places[turn], axis=1)

@@ -1,0 +1,197 @@
+"""A chain of operations on a photo of known size -> the steps to do, drawn, bounded and fused.
+
+Everything that a chain may cost is known here, from sizes alone: what is refused has cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from vision.arguments import MAX_SIDE, Length, Value
+from vision.definitions import Operation
+from vision.errors import InvalidParameter
+from vision.frozen import dataclass
+from vision.lowering import lower
+from vision.operations import OPERATIONS
+from vision.steps import Adjust, Affine, Crop, Resample, Step, Transpose, Turn, size_after
+
+if TYPE_CHECKING:
+    from random import Random
+
+# Pixels read and written by all steps together: about ten seconds of one vCPU, which is what 50 megapixels
+# through four rotations take, or through twenty colour operations.
+MAX_WORK = 2_000_000_000
+_AFFINE_COST = 4  # of a pixel that is interpolated from 16 others, against one that is looked up
+
+_TURNED: dict[Turn, tuple[tuple[int, int], tuple[int, int]]] = {
+    "flip-horizontal": ((-1, 0), (0, 1)),
+    "flip-vertical": ((1, 0), (0, -1)),
+    "rotate-90": ((0, 1), (-1, 0)),
+    "rotate-180": ((-1, 0), (0, -1)),
+    "rotate-270": ((0, -1), (1, 0)),
+}
+_BY_MATRIX = {matrix: turn for turn, matrix in _TURNED.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done to a photo.
+
+    Attributes:
+        steps: in order.
+        operations: the same as a chain in which nothing is random and all lengths are those of `dpr` 1.
+        width, height: of the result, in pixels.
+        work: pixels that all steps read and write, those of `Affine` counted four times.
+    """
+
+    steps: tuple[Step, ...]
+    operations: tuple[Operation, ...]
+    width: int
+    height: int
+    work: int
+
+
+def make_plan(
+    operations: Sequence[Operation],
+    width: int,
+    height: int,
+    *,
+    max_pixels: int,
+    dpr: float = 1.0,
+    rng: Random | None = None,
+) -> Plan:
+    """Plans a chain for a photo.
+
+    Args:
+        operations: of `read_chain`.
+        width: of the upright photo, in pixels.
+        height: of the upright photo, in pixels.
+        max_pixels: of any size on the way.
+        dpr: what lengths in pixels are multiplied by, of each `resize` and of all that stands behind the
+            first one.
+        rng: what random operations are drawn from; needed where there are any.
+
+    Raises:
+        InvalidParameter: naming `ops` and the operation that does not fit its picture, or is too much.
+    """
+    size, work = (width, height), 0
+    steps: list[Step] = []
+    concrete: list[Operation] = []
+    is_resized = False
+    for position, given in enumerate(operations, 1):
+        definition = OPERATIONS[given.name]
+        is_resized |= definition.is_resize
+        each = _multiplied(given, dpr) if is_resized else given
+        try:
+            for one in _drawn(each, size, rng):
+                lowered = lower(one, size)
+                for step in lowered:
+                    after = size_after(step, size)
+                    _check_size(after, max_pixels)
+                    work += _cost(step, size, after)
+                    size = after
+                if work > MAX_WORK:
+                    raise _fault(f"up to here {work:,} pixels are touched, the limit is {MAX_WORK:,}")
+                steps += lowered
+                concrete.append(one)
+        except InvalidParameter as error:
+            raise _fault(f"ops: operation {position} ({given.name}): {error.detail}") from None
+    return Plan(_fused(steps), tuple(concrete), *size, work)
+
+
+def _drawn(operation: Operation, size: tuple[int, int], rng: Random | None) -> Sequence[Operation]:
+    if not OPERATIONS[operation.name].is_random:
+        return (operation,)
+    # Only a chain that draws pays for what draws.
+    from vision.augment import draw  # noqa: PLC0415
+
+    if rng is None:
+        raise ValueError("random operations need something to be drawn from")
+    return draw(operation, size, rng)
+
+
+def _multiplied(operation: Operation, dpr: float) -> Operation:
+    """The operation with its lengths in pixels `dpr` times as long."""
+    if dpr == 1:
+        return operation
+    lengths = {each.name for each in OPERATIONS[operation.name].parameters if each.is_length}
+    arguments = {
+        name: _times(value, dpr) if name in lengths else value for name, value in operation.arguments.items()
+    }
+    return Operation(operation.name, arguments)
+
+
+def _times(value: Value, dpr: float) -> Value:
+    if isinstance(value, Length):
+        return value if value.is_percent else Length(float(round(value.value * dpr)))
+    return round(cast(float, value) * dpr, 6)
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    if max(size) > MAX_SIDE:
+        raise _fault(f"gives {size[0]:,} x {size[1]:,} pixels, a side may have at most {MAX_SIDE:,}")
+    if size[0] * size[1] > max_pixels:
+        raise _fault(
+            f"gives {size[0]:,} x {size[1]:,} = {size[0] * size[1]:,} pixels, the limit is {max_pixels:,}"
+        )
+
+
+def _cost(step: Step, before: tuple[int, int], after: tuple[int, int]) -> int:
+    num_written = after[0] * after[1]
+    if isinstance(step, Resample):
+        left, top, right, bottom = step.box
+        return round((right - left) * (bottom - top)) + num_written
+    if isinstance(step, Crop):
+        return num_written
+    if isinstance(step, Affine):
+        return before[0] * before[1] + _AFFINE_COST * num_written
+    return before[0] * before[1] + num_written
+
+
+def _fused(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same with fewer steps: no pixel is made that a later one throws away."""
+    fused: list[Step] = []
+    for step in steps:
+        if isinstance(step, Adjust) or not fused:
+            fused.append(step)
+        else:
+            fused[-1:] = _joined(fused[-1], step)
+    return tuple(fused)
+
+
+def _joined(first: Step, second: Step) -> tuple[Step, ...]:
+    if isinstance(first, Transpose) and isinstance(second, Transpose):
+        return _as_one_turn(first.turn, second.turn)
+    if not isinstance(second, Crop):
+        return first, second
+    if isinstance(first, Crop):
+        return (replace(second, left=first.left + second.left, top=first.top + second.top),)
+    if isinstance(first, Resample):
+        # Pillow takes the pixels around a box into account: these are the pixels of the whole, cropped.
+        left, top, right, bottom = first.box
+        across, down = (right - left) / first.width, (bottom - top) / first.height
+        box = (
+            left + second.left * across,
+            top + second.top * down,
+            left + (second.left + second.width) * across,
+            top + (second.top + second.height) * down,
+        )
+        return (Resample(box, second.width, second.height, first.filter),)
+    return first, second
+
+
+def _as_one_turn(first: Turn, second: Turn) -> tuple[Step, ...]:
+    """Two turns as one, or as two where they mirror along a diagonal; none where they cancel out."""
+    (a, b), (c, d) = _TURNED[first]
+    (e, f), (g, h) = _TURNED[second]
+    matrix = ((e * a + f * c, e * b + f * d), (g * a + h * c, g * b + h * d))
+    if matrix == ((1, 0), (0, 1)):
+        return ()
+    turn = _BY_MATRIX.get(matrix)
+    return (Transpose(turn),) if turn else (Transpose(first), Transpose(second))
+
+
+def _fault(detail: str) -> InvalidParameter:
+    return InvalidParameter(detail, parameter="ops")
