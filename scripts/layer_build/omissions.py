@@ -1,7 +1,6 @@
 """What the runtime layer leaves out of the installed packages, and why: the one place where files go.
 
-Licence texts stay, for what is passed on must carry them. So do the parts of NumPy and Pillow that nothing
-uses yet but image transforms would: random numbers, filters, enhancement.
+Licence texts stay, for what is passed on must carry them.
 """
 
 from __future__ import annotations
@@ -119,11 +118,6 @@ OMISSIONS: dict[str, tuple[str, ...]] = {
         "PIL/PSDraw.py",
         "PIL/_imagingtk.*.so",
         "PIL/_tkinter_finder.py",
-    ),
-    "colour profiles, which vision/image.py does not convert": (
-        "PIL/ImageCms.py",
-        "PIL/_imagingcms.*.so",
-        "pillow.libs/liblcms2-*.so.*",
     ),
     "fonts of X11": ("PIL/BdfFontFile.py", "PIL/FontFile.py", "PIL/PcfFontFile.py"),
     # Of Powertools.
