@@ -169,16 +169,28 @@ def resample(
         filter_name: a key of `FILTERS`.
     """
     image = picture._image
-    across = image.width / picture.photo_width
-    down = image.height / picture.photo_height
+    scale = 1 / reduction_of((picture.photo_width, picture.photo_height), image.size)
     # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
     scaled = (
-        max(0.0, box[0] * across),
-        max(0.0, box[1] * down),
-        min(float(image.width), box[2] * across),
-        min(float(image.height), box[3] * down),
+        max(0.0, box[0] * scale),
+        max(0.0, box[1] * scale),
+        min(float(image.width), box[2] * scale),
+        min(float(image.height), box[3] * scale),
     )
     return np.asarray(image.resize((width, height), FILTERS[filter_name], box=scaled))
+
+
+def reduction_of(full: tuple[int, int], reduced: tuple[int, int]) -> int:
+    """By how much a JPEG was reduced when it was decoded: 1, 2, 4 or 8 of its pixels became one.
+
+    Not what the sizes give when divided: the last row and column stand for fewer pixels, and a photo of 2250
+    rows, decoded to 282, would be off by half a pixel of its thumbnail at the lower edge.
+
+    Args:
+        full: (width, height) of the photo, either way up.
+        reduced: of what was decoded.
+    """
+    return next(each for each in (1, 2, 4, 8) if tuple(-(-side // each) for side in full) == reduced)
 
 
 def resize_plane(

@@ -12,19 +12,25 @@ from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from vision.adjust import adjust
 from vision.errors import InvalidImage, InvalidParameter, VisionError
 from vision.frozen import dataclass
 from vision.geometric import done
-from vision.image import Photo, open_photo, stored_pixels
+from vision.image import Photo, open_photo, reduction_of, stored_pixels
 from vision.modes import plain
 from vision.srgb import is_srgb, profile_of, to_srgb
 from vision.steps import Adjust, Affine, Crop, Pad, Resample, Step, Transpose
 from vision.upright import CODEC_FAULTS, stored_box, turned
 
 _PNG_BIT_DEPTH = 24  # where the header of a PNG has it
+# At an eighth libjpeg gives the means of blocks, paler in detail than what they were taken from; at a
+# half and a quarter it does not. This gives most of it back: thumbnails of 320 pixels, from JPEGs of 12
+# megapixels, have an SSIM of .982 to .993 with those of the whole photo (both as JPEG), .976 to .988 without.
+_AGAINST_BLOCKS = ImageFilter.Kernel(
+    (3, 3), [a * b for a in (-0.04, 1.08, -0.04) for b in (-0.04, 1.08, -0.04)], scale=1
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +205,17 @@ def _resampled(raster: Raster, step: Resample) -> Raster:
     # Turned before, for Pillow rounds between the two directions: turned afterwards, values differ.
     raster = _upright(raster)
     pixels = raster.pixels
-    across, down = pixels.width / raster.width, pixels.height / raster.height
-    left, top, right, bottom = step.box
+    reduction = reduction_of((raster.width, raster.height), pixels.size)
+    left, top, right, bottom = (edge / reduction for edge in step.box)
     # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
     box = (
-        max(0.0, left * across),
-        max(0.0, top * down),
-        min(float(pixels.width), right * across),
-        min(float(pixels.height), bottom * down),
+        max(0.0, left),
+        max(0.0, top),
+        min(float(pixels.width), right),
+        min(float(pixels.height), bottom),
     )
+    if reduction == 8:
+        pixels = pixels.filter(_AGAINST_BLOCKS)
     pixels = done(pixels, replace(step, box=box))
     return _settled(replace(raster, width=step.width, height=step.height, pixels=pixels))
 
