@@ -133,4 +133,4 @@ def is_enough(before: Accuracy, after: Accuracy, max_drop: float) -> bool:
 
 
 def _with_graph(model: Model, graph: Path) -> Model:
-    return Model(model.card, model.labels, OnnxRunner(graph, 1))
+    return Model(model.card, model.labels, OnnxRunner(graph, 1, model.card.output.features))

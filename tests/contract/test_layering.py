@@ -24,9 +24,13 @@ ORDER = (
     *("modes", "geometric", "curves", "adjust", "srgb", "metadata", "raster", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "features"),
     *("masks", "polygons", "draw", "response"),
+    *("annotations", "transform_parameters", "presets"),
     *("claims", "job_parameters", "jobs", "batches", "manifest", "telemetry"),
     *("pipeline", "delivery", "inference", "predictions", "uploads", "parts", "notices"),
-    *("explain", "heatmap", "explainer"),
+    *("transform", "archive", "transform_response", "transform_service", "transform_uploads"),
+    "transform_parts",
+    *("perturb", "targets", "probe", "attribution", "faithfulness"),
+    *("explanation", "explain", "heatmap", "explainer"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.

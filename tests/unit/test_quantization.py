@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import Image
 from tests.graphs import constant_graph, image_input, write_model
 
 import quantize as command
+from conversion.feature_map import add_output
+from evaluation.models import open_model
 from quantization import graph as graphs
 from quantization.accuracy import Accuracy, is_enough
 from quantization.bias import find_means
@@ -25,9 +28,11 @@ from quantization.pairs import pair_steps
 from quantization.search import num_harmful
 from quantization.sensitivity import Noise, Probe, decibels, rank
 from vision.card import read_card
+from vision.features import run_with_features
 
 SIZE = (16, 16)
 LABELS = ("a", "b", "c", "d")
+LOGITS = {"decoder": "logits"}
 
 
 def classifier(*, loudness: float = 1.0, dtype: str = "float32", opset: int = 17) -> onnx.ModelProto:
@@ -78,14 +83,16 @@ def classifier(*, loudness: float = 1.0, dtype: str = "float32", opset: int = 17
     return model
 
 
-def write_classifier(models: Path, graph: onnx.ModelProto, dtype: str = "float32") -> Path:
+def write_classifier(
+    models: Path, graph: onnx.ModelProto, dtype: str = "float32", output: Mapping[str, str] = LOGITS
+) -> Path:
     return write_model(
         models,
         graph,
         LABELS,
         id="net",
         input={"name": "image", "size": list(SIZE), "layout": "NCHW", "dtype": dtype},
-        output={"decoder": "logits"},
+        output=dict(output),
     )
 
 
@@ -392,6 +399,20 @@ def test_a_whole_model_folder_is_written_and_its_input_stays(
     assert facts["form"] == "u8s8-pairs"
     assert "top1_agreement" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net-int8"]
+
+
+def test_the_feature_map_is_given_by_the_quantised_model_too(tmp_path: Path, photos: Path) -> None:
+    graph = onnx.shape_inference.infer_shapes(classifier(), strict_mode=True)
+    fields = add_output(graph.graph)
+    write_classifier(tmp_path, graph, output={"decoder": "logits", **fields})
+
+    assert run(tmp_path, photos, "--max-drop", "30") == 0
+
+    tensor = np.random.default_rng(5).uniform(0, 255, (1, 3, *SIZE)).astype(np.float32)
+    expected, found = (run_with_features(open_model(tmp_path / name), tensor) for name in ("net", "net-int8"))
+    assert list(found[0]) == ["logits"]
+    assert not np.array_equal(found[1], expected[1])
+    assert np.abs(found[1] - expected[1]).max() < 0.1 * np.ptp(expected[1])
 
 
 def test_a_loud_channel_is_found_and_left_float_by_itself(

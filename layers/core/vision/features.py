@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.card import Output
 from vision.models import Model
 from vision.runner import Outputs
 
@@ -23,19 +22,7 @@ def run_with_features(model: Model, tensor: NDArray[np.generic]) -> tuple[Output
     Raises:
         VisionError: when the runtime fails.
     """
-    card = model.card
-    outputs = dict(model.runner.run({card.input.name: tensor}, list(model.runner.outputs)))
-    features = feature_map(outputs, card.output)
-    del outputs[card.output.features]
-    return outputs, features
-
-
-def feature_map(outputs: Outputs, output: Output) -> NDArray[np.float32]:
-    """Gives the feature map among a graph's outputs: (n, C, h, w) float32, of any range.
-
-    Args:
-        outputs: of the graph, the feature map among them.
-        output: how the card says they are read.
-    """
-    features: NDArray[np.float32] = outputs[output.features].astype(np.float32, copy=False)
-    return features if output.layout == "NCHW" else features.transpose(0, 3, 1, 2)
+    output = model.card.output
+    outputs = dict(model.runner.run({model.card.input.name: tensor}, list(model.runner.outputs)))
+    features: NDArray[np.float32] = outputs.pop(output.features).astype(np.float32, copy=False)
+    return outputs, features if output.layout == "NCHW" else features.transpose(0, 3, 1, 2)

@@ -78,7 +78,7 @@ def call_of(name: str, space: Space, magnitude: int, sign: int, size: tuple[int,
         return name, {"degrees": sign * share * space.rotation, "expand": False}
     if name in SIGNED:
         return name, {"factor": 1 + sign * share * space.factor}
-    amounts = {
+    amounts: dict[str, Mapping[str, object]] = {
         "posterize": {"bits": 8 - round(share * space.bits)},
         "solarize": {"threshold": 255 * (1 - share)},
     }

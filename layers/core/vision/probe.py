@@ -12,7 +12,9 @@ from vision.perturb import Pixels
 from vision.targets import Target
 from vision.tensor import to_tensor
 
-BATCH = 8  # pictures a run where the graph's batch is open
+# Pictures a run where the graph's batch is open: the starter classifier takes 1.5 ms a picture instead of 2.4
+# one at a time, the starter detector 3.1 instead of 4.3; at 16 and 32 they are no faster.
+BATCH = 8
 
 
 class Probe:
