@@ -30,6 +30,8 @@ PATHS = {
     "/v1/classify": "ClassificationFunction",
     "/v1/detect": "DetectionFunction",
     "/v1/segment": "SegmentationFunction",
+    "/v1/transform": "TransformFunction",
+    "/v1/explain": "ExplainFunction",
     "/hf/image-classification": "ClassificationFunction",
     "/hf/object-detection": "DetectionFunction",
     "/hf/image-segmentation": "SegmentationFunction",

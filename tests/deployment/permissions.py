@@ -33,6 +33,8 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
         "ClassificationRole": lambda: _inference_needs("classification", ids, parameters),
         "DetectionRole": lambda: _inference_needs("detection", ids, parameters),
         "SegmentationRole": lambda: _inference_needs("segmentation", ids, parameters),
+        "TransformRole": lambda: _inference_needs("transform", ids, parameters),
+        "ExplainRole": lambda: _inference_needs("explain", ids, parameters),
         "JobsRole": lambda: [
             ("s3:PutObject", f"{inbox}/uploads/detection/id/a.jpg"),  # by a presigned form
             ("s3:GetObject", f"{results}/results/detection/uploads/detection/id/a.jpg.json"),
@@ -67,7 +69,7 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
             ),
             *(
                 ("lambda:InvokeFunction", f"{ids[f'{task}Function']}{alias}")
-                for task in ("Classification", "Detection", "Segmentation")
+                for task in ("Classification", "Detection", "Segmentation", "Transform")
                 # An execution that is redriven calls what it began with.
                 for alias in ("", ":live")
             ),
@@ -84,21 +86,21 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
         "DeploymentRole": lambda: [
             *(
                 (f"lambda:{action}", f"{ids[f'{task}Function']}:live")
-                for task in ("Classification", "Detection", "Segmentation")
+                for task in ("Classification", "Detection", "Segmentation", "Transform", "Explain")
                 for action in ("GetAlias", "UpdateAlias", "GetProvisionedConcurrencyConfig")
             ),
             ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors"),
         ],
     }
     yield from by_role[role]()
-    if parameters["ModelsBucket"] and role in (*_INFERENCE, "PortalRole"):
+    if parameters["ModelsBucket"] and role in (*_WITH_MODELS, "PortalRole"):
         models = f"arn:aws:s3:::{parameters['ModelsBucket']}"
         yield "s3:GetObject", f"{models}/{parameters['ModelsPrefix']}/yolox/model.onnx"
         yield "s3:ListBucket", models
     yield from _key_needs(role, parameters)
 
 
-_INFERENCE = ("ClassificationRole", "DetectionRole", "SegmentationRole")
+_WITH_MODELS = ("ClassificationRole", "DetectionRole", "SegmentationRole", "ExplainRole")
 
 
 def _key_needs(role: str, parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -107,7 +109,7 @@ def _key_needs(role: str, parameters: Mapping[str, str]) -> Iterator[tuple[str, 
     if not key or role == "DeploymentRole" or (role == "PortalRole" and not parameters["ModelsBucket"]):
         return
     yield "kms:Decrypt", key
-    if role in (*_INFERENCE, "JobsRole", "BatchRole"):
+    if role in (*_WITH_MODELS, "TransformRole", "JobsRole", "BatchRole"):
         yield "kms:GenerateDataKey", key
 
 
@@ -158,7 +160,7 @@ def forbidden(role: str, ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "s3:PutObject", f"{inbox}/uploads/classification/a.jpg"
     if role not in ("DetectionRole", "BatchRole"):
         yield "s3:PutObject", f"{results}/results/detection/a.jpg.json"
-    if role not in _INFERENCE:
+    if role not in (*_WITH_MODELS, "TransformRole"):
         yield "s3:GetObject", f"{inbox}/uploads/detection/a.jpg"
         yield "sqs:ReceiveMessage", ids["DetectionQueue"]
     # Neither what no batch calls nor a version that no alias points to.

@@ -10,7 +10,7 @@ from tests.deployment.deployed import Deployed
 
 from vision import errors
 
-TASKS = ("Classification", "Detection", "Segmentation")
+TASKS = ("Classification", "Detection", "Segmentation", "Transform", "Explain")
 _TLS = {'{"Bool": {"aws:SecureTransport": "false"}}', '{"NumericLessThan": {"s3:TlsVersion": "1.2"}}'}
 # Metrics as AWS documents them, with the dimension that they have; the last are telemetry.py's.
 _METRICS = {

@@ -18,13 +18,14 @@ from local.resolution import function_of
 from local.stack import deploy
 from local.template import ACCOUNT, REGION, Template
 
-TASKS = ("Classification", "Detection", "Segmentation")
+TASKS = ("Classification", "Detection", "Segmentation", "Transform", "Explain")
 _IN_SUB = re.compile(r"\$\{([\w:]+)(?:\.[\w.]+)?\}")
 # What the code of a function reads, other than what has a default that is right on Lambda.
 _STORES = {"VISION_INPUT_BUCKET", "VISION_RESULTS_BUCKET", "VISION_JOBS_TABLE", "VISION_JOB_TTL_DAYS"}
 _INFERENCE = {*_STORES, "VISION_AUTH", "VISION_ALLOWED_BUCKETS", "VISION_MAX_RECEIVES"}
 VARIABLES = {
     **{f"{task}Function": _INFERENCE for task in TASKS},
+    "TransformFunction": {*_INFERENCE, "VISION_PRESETS"},
     "JobsFunction": {*_STORES, "VISION_AUTH", "VISION_STATE_MACHINE"},
     "PortalFunction": {"VISION_AUTH"},
     "AuthorizerFunction": {"VISION_KEYS_SECRET", "VISION_AUTHORIZER_CACHE_S"},

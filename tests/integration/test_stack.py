@@ -10,7 +10,7 @@ from local.clients import Clients
 from local.stack import Stack, Trigger
 from local.template import Template
 
-TASKS = ("classification", "detection", "segmentation")
+TASKS = ("classification", "detection", "segmentation", "transform", "explain")
 NAMES = {"VISION_INPUT_BUCKET", "VISION_RESULTS_BUCKET", "VISION_JOBS_TABLE"}
 
 

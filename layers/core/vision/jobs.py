@@ -18,8 +18,10 @@ from vision.request import S3Object
 from vision.settings import Settings
 
 _ID = re.compile(r"[0-9a-f]{32}")
-# By then a queue has delivered the event again, if it ever will: its visibility timeout is three minutes.
+# By then a queue has delivered the event again, if it ever will: its visibility timeout is six times the
+# function's, which is three minutes, and up to 90 for explanations.
 _LOST_AFTER_S = 900
+_EXPLANATION_LOST_AFTER_S = 5400
 _LOST = {
     "type": "urn:vision:problem:lost",
     "title": "Lost",
@@ -87,7 +89,8 @@ class Jobs:
         row = self._table.get(wanted_id) if _ID.fullmatch(wanted_id) else None
         if row is None:
             raise NotFound(f"no job {wanted_id!r:.60}")
-        if row["status"] == "running" and row["leased_until"] + _LOST_AFTER_S < now.timestamp():
+        patience_s = _EXPLANATION_LOST_AFTER_S if row["task"] == "explain" else _LOST_AFTER_S
+        if row["status"] == "running" and row["leased_until"] + patience_s < now.timestamp():
             row |= {"status": "failed", "problem": json.dumps(_LOST)}
         answer: dict[str, Any] = {
             "id": wanted_id,
