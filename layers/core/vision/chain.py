@@ -63,8 +63,9 @@ def _read(
 
 def _named(item: object) -> str:
     """The name of an operation that is at fault, where it has one that is known."""
-    name = item.get("op") if isinstance(item, dict) else str(item).partition(":")[0].strip()
-    return f" ({name})" if isinstance(name, str) and name in OPERATIONS else ""
+    name = item.get("op") if isinstance(item, dict) else item
+    name = name.partition(":")[0].strip() if isinstance(name, str) else ""
+    return f" ({name})" if name in OPERATIONS else ""
 
 
 def _from_text(item: object) -> tuple[str, Mapping[str, object]]:
@@ -76,7 +77,7 @@ def _from_text(item: object) -> tuple[str, Mapping[str, object]]:
             raise _detail("arguments are missing behind the colon")
         return name, {}
     pieces = [piece.strip() for piece in rest.split(",")]
-    is_lone = len(pieces) == 1 and definition.lone is not None
+    is_lone = sum("=" not in piece for piece in pieces) == 1 and definition.lone is not None
     order = [definition.lone] if is_lone else [each.name for each in definition.parameters]
     arguments: dict[str, object] = {}
     is_named = False
