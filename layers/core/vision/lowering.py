@@ -85,13 +85,18 @@ def _unless_same(step: Resample, size: Size) -> tuple[Resample, ...]:
 
 def _crop(arguments: _Arguments, size: Size) -> tuple[Step, ...]:
     wanted = [arguments[name].pixels(side) for name, side in zip(("w", "h"), size, strict=True)]
-    width, height = map(_rounded, wanted)
     if "gravity" in arguments:
+        width, height = map(_rounded, wanted)
         left, top = _placed(size, (width, height), arguments["gravity"])
     else:
-        left, top = (
-            math.floor(arguments.get(name, Length(0)).pixels(side) + 0.5)
-            for name, side in zip(("x", "y"), size, strict=True)
+        starts = [
+            arguments.get(name, Length(0)).pixels(side) for name, side in zip(("x", "y"), size, strict=True)
+        ]
+        left, top = map(_nearest, starts)
+        # Edges are rounded, not lengths: 30% and the other 70% are the whole.
+        width, height = (
+            max(1, _nearest(start + length) - _nearest(start))
+            for start, length in zip(starts, wanted, strict=True)
         )
     for name, start, length, side in zip("wh", (left, top), (width, height), size, strict=True):
         if start < 0 or start + length > side:
@@ -116,7 +121,7 @@ def _pad(arguments: _Arguments, size: Size) -> tuple[Step, ...]:
         return _padded({"gravity": "center", **arguments}, size, (wanted[0], wanted[1]), arguments["mode"])
     sides = {"left": size[0], "top": size[1], "right": size[0], "bottom": size[1]}
     widths = [
-        math.floor(arguments.get(name, arguments.get("all", Length(0))).pixels(side) + 0.5)
+        _nearest(arguments.get(name, arguments.get("all", Length(0))).pixels(side))
         for name, side in sides.items()
     ]
     left, top, right, bottom = widths
@@ -164,7 +169,8 @@ def _corners(width: int, height: int) -> list[tuple[float, float]]:
 
 
 def _shear(arguments: _Arguments, size: Size) -> tuple[Step, ...]:
-    along_x, along_y = (math.tan(math.radians(arguments[name])) for name in ("x", "y"))
+    # Rounded as for `rotate`: no machine's last digit matters.
+    along_x, along_y = (round(math.tan(math.radians(arguments[name])), 15) for name in ("x", "y"))
     if along_x == along_y == 0:
         return ()
     fixed = tuple(side * share for side, share in zip(size, GRAVITIES[arguments["gravity"]], strict=True))
@@ -173,9 +179,7 @@ def _shear(arguments: _Arguments, size: Size) -> tuple[Step, ...]:
 
 
 def _translate(arguments: _Arguments, size: Size) -> tuple[Step, ...]:
-    x, y = (
-        math.floor(arguments[name].pixels(side) + 0.5) for name, side in zip(("x", "y"), size, strict=True)
-    )
+    x, y = (_nearest(arguments[name].pixels(side)) for name, side in zip(("x", "y"), size, strict=True))
     if x == y == 0:
         return ()
     matrix = (1.0, 0.0, -float(x), 0.0, 1.0, -float(y))
@@ -207,7 +211,12 @@ def _placed(outer: Size, inner: Size, gravity: str) -> Size:
 
 
 def _rounded(length: float) -> int:
-    return max(1, math.floor(length + 0.5))
+    return max(1, _nearest(length))
+
+
+def _nearest(length: float) -> int:
+    """The nearest whole pixel, halves up: also where floats miss the half by their last digit."""
+    return math.floor(round(length, 9) + 0.5)
 
 
 def _fault(detail: str) -> InvalidParameter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vision.arguments import MAX_SIDE, Length, Value, choice, flag, number, shown, whole
+from vision.arguments import MAX_SIDE, Length, Value, choice, flag, number, shown, whole, written
 from vision.definitions import (
     Definition,
     Operation,
@@ -51,7 +51,7 @@ def operation(name: str, arguments: Mapping[str, object]) -> Operation:
         try:
             values[parameter.name] = parameter.kind.parse(value)
         except ValueError:
-            detail = f"{parameter.name} must be {parameter.kind.allowed}, not {shown(value)}"
+            detail = f"{parameter.name} must be {parameter.kind.allowed}, not {_as_given(value)}"
             raise _fault(detail) from None
     for each in definition.parameters:
         if each.required and each.name not in values:
@@ -65,6 +65,10 @@ def operation(name: str, arguments: Mapping[str, object]) -> Operation:
 def is_random(operations: tuple[Operation, ...]) -> bool:
     """Whether any of the operations is drawn before it is done."""
     return any(OPERATIONS[each.name].is_random for each in operations)
+
+
+def _as_given(value: object) -> str:
+    return written(value) if isinstance(value, Length) else shown(value)
 
 
 def _fault(detail: str) -> InvalidParameter:

@@ -5,6 +5,7 @@ Everything that a chain may cost is known here, from sizes alone: what is refuse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -14,7 +15,7 @@ from vision.definitions import Operation
 from vision.errors import InvalidParameter
 from vision.frozen import dataclass
 from vision.lowering import lower
-from vision.operations import OPERATIONS
+from vision.operations import OPERATIONS, operation
 from vision.steps import Adjust, Affine, Crop, Resample, Step, Transpose, Turn, size_after
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def make_plan(
     for position, given in enumerate(operations, 1):
         definition = OPERATIONS[given.name]
         is_resized |= definition.is_resize
-        each = _multiplied(given, dpr) if is_resized else given
         try:
+            each = _multiplied(given, dpr) if is_resized else given
             for one in _drawn(each, size, rng):
                 lowered = lower(one, size)
                 for step in lowered:
@@ -101,31 +102,35 @@ def make_plan(
     return Plan(_fused(steps), tuple(concrete), *size, work)
 
 
-def _drawn(operation: Operation, size: tuple[int, int], rng: Random | None) -> Sequence[Operation]:
-    if not OPERATIONS[operation.name].is_random:
-        return (operation,)
+def _drawn(given: Operation, size: tuple[int, int], rng: Random | None) -> Sequence[Operation]:
+    if not OPERATIONS[given.name].is_random:
+        return (given,)
     # Only a chain that draws pays for what draws.
     from vision.augment import draw  # noqa: PLC0415
 
     if rng is None:
         raise ValueError("random operations need something to be drawn from")
-    return draw(operation, size, rng)
+    return draw(given, size, rng)
 
 
-def _multiplied(operation: Operation, dpr: float) -> Operation:
-    """The operation with its lengths in pixels `dpr` times as long."""
+def _multiplied(given: Operation, dpr: float) -> Operation:
+    """The operation with its lengths in pixels `dpr` times as long.
+
+    Raises:
+        InvalidParameter: when one of them is then out of range.
+    """
     if dpr == 1:
-        return operation
-    lengths = {each.name for each in OPERATIONS[operation.name].parameters if each.is_length}
+        return given
+    lengths = {each.name for each in OPERATIONS[given.name].parameters if each.is_length}
     arguments = {
-        name: _times(value, dpr) if name in lengths else value for name, value in operation.arguments.items()
+        name: _times(value, dpr) if name in lengths else value for name, value in given.arguments.items()
     }
-    return Operation(operation.name, arguments)
+    return operation(given.name, arguments)
 
 
 def _times(value: Value, dpr: float) -> Value:
     if isinstance(value, Length):
-        return value if value.is_percent else Length(float(round(value.value * dpr)))
+        return value if value.is_percent else Length(math.floor(value.value * dpr + 0.5))
     return round(cast(float, value) * dpr, 6)
 
 

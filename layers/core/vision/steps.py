@@ -99,8 +99,8 @@ def boxes_after(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Takes boxes where the steps take what is in them.
 
-    A box that is rotated or sheared becomes the upright one around its corners. Each step cuts off what lies
-    outside of the picture.
+    A box that is rotated or sheared becomes the upright one around its corners. What lies outside of the
+    picture is cut off, before the first step and after each.
 
     Args:
         steps: of a plan.
@@ -112,7 +112,8 @@ def boxes_after(
     """
     import numpy as np  # noqa: PLC0415
 
-    kept = np.ones(len(boxes), bool)
+    boxes = boxes.clip(0, (*size, *size))
+    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     for step in steps:
         corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
         points = _points_after(step, corners, size).reshape(-1, 4, 2)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.annotations import Box, edges_of, with_edges
-from vision.augment import variant_rng
 from vision.chain import write_chain
 from vision.encoding import check_output, encode_raster
 from vision.errors import InvalidParameter
@@ -141,8 +140,12 @@ def _seed(parameters: TransformParameters, default_seed: int | None) -> int:
 
 
 def _plan(parameters: TransformParameters, photo: Photo, seed: int, index: int, max_pixels: int) -> Plan:
-    # `random` takes milliseconds of a cold start, spent only where something is drawn.
-    rng = variant_rng(seed, index) if is_random(parameters.ops) else None
+    rng = None
+    if is_random(parameters.ops):
+        # The tables of policies take a millisecond of a cold start, spent only where something is drawn.
+        from vision.augment import variant_rng  # noqa: PLC0415
+
+        rng = variant_rng(seed, index)
     return make_plan(
         parameters.ops, photo.width, photo.height, dpr=parameters.dpr, rng=rng, max_pixels=max_pixels
     )
