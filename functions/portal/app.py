@@ -2,4 +2,4 @@
 
 from vision.service import build_portal
 
-handler = build_portal()
+handler = build_portal(__file__)

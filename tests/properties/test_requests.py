@@ -42,6 +42,7 @@ PATHS = {
     "/hf/object-detection": "detection",
     "/hf/image-segmentation": "segmentation",
 }
+PORTAL = Path(__file__).resolve().parents[2] / "functions" / "portal" / "app.py"
 BOUNDARY = "-----boundary7"
 FORM = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 JSON = {"content-type": "application/json"}
@@ -104,7 +105,7 @@ def handlers(models_folder: Path) -> Iterator[Mapping[str, Handler]]:
             "detection": service.build_inference("detection"),
             "segmentation": service.build_inference("segmentation"),
             "jobs": service.build_jobs(),
-            "portal": service.build_portal(),
+            "portal": service.build_portal(PORTAL),
         }
     aws._s3.cache_clear()
     aws._table.cache_clear()

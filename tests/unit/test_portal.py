@@ -21,6 +21,7 @@ from vision.telemetry import Handler, Stopwatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics:UserWarning")
 
+PORTAL = Path(__file__).resolve().parents[2] / "functions" / "portal" / "app.py"
 JOB = {"task": "detection", "filename": "a.jpg", "content_type": "image/jpeg"}
 
 
@@ -41,7 +42,7 @@ class TestPortal:
     @pytest.fixture
     def portal(self, monkeypatch: pytest.MonkeyPatch, models_folder: Path) -> Handler:
         _set(monkeypatch, VISION_MODELS=str(models_folder))
-        return service.build_portal()
+        return service.build_portal(PORTAL)
 
     def test_health_names_the_version_and_the_models(self, portal: Handler) -> None:
         status, body = _call(portal, "GET", "/health")
@@ -93,7 +94,7 @@ class TestPortal:
         (tmp_path / "broken").mkdir()
         (tmp_path / "broken" / "card.json").write_text("{}")
         _set(monkeypatch, VISION_MODELS=str(tmp_path))
-        portal = service.build_portal()
+        portal = service.build_portal(PORTAL)
 
         assert _call(portal, "GET", "/health")[1]["broken_models"] == ["broken"]
         assert [each["id"] for each in _call(portal, "GET", "/v1/models")[1]["models"]] == ["colors"]
@@ -106,7 +107,7 @@ class TestPortal:
         (write_model(tmp_path, mean_graph((8, 8)), id="unlabelled") / "labels.txt").unlink()
         _set(monkeypatch, VISION_MODELS=str(tmp_path))
 
-        status, body = _call(service.build_portal(), "GET", "/v1/models")
+        status, body = _call(service.build_portal(PORTAL), "GET", "/v1/models")
 
         assert status == 200
         assert [each["id"] for each in body["models"]] == ["colors"]
@@ -116,7 +117,7 @@ class TestPortal:
     ) -> None:
         _set(monkeypatch, VISION_MODELS=str(tmp_path))
 
-        status, body = _call(service.build_portal(), "GET", "/health")
+        status, body = _call(service.build_portal(PORTAL), "GET", "/health")
 
         assert (status, body["models"]) == (200, [])
 

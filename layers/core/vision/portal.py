@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision import __version__, replies
@@ -25,10 +26,16 @@ _MAX_TOKEN = 255  # characters of an Idempotency-Key
 
 
 class Portal:
-    """What the service tells about itself."""
+    """What the service tells about itself.
 
-    def __init__(self, models: Models) -> None:
+    Args:
+        models: of all tasks.
+        folder: of the function, with what it shows to browsers.
+    """
+
+    def __init__(self, models: Models, folder: Path) -> None:
         self._models = models
+        self._folder = folder
 
     def health(self, _call: HttpCall, _watch: Stopwatch) -> Reply:
         """The version, and the models by id; models that cannot be served are named too."""

@@ -184,12 +184,16 @@ def build_jobs() -> Handler:
 
 
 @_without_collections
-def build_portal() -> Handler:
-    """The handler of the portal function; the template sends it every path that no other function has."""
+def build_portal(app: str | Path) -> Handler:
+    """The handler of the portal function; the template sends it every path that no other function has.
+
+    Args:
+        app: the function's app.py; what it shows to browsers lies beside it.
+    """
     from vision.portal import Portal  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    portal = Portal(open_models(settings))
+    portal = Portal(open_models(settings), Path(app).parent)
     routes = {
         ("GET", "/health"): portal.health,
         ("GET", "/v1/models"): portal.list_models,
