@@ -21,7 +21,7 @@ ORDER = (
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
-    *("modes", "geometric", "curves", "adjust", "srgb", "metadata", "raster", "encoding"),
+    *("modes", "geometric", "curves", "deep", "adjust", "srgb", "metadata", "raster", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "features"),
     *("masks", "polygons", "draw", "response"),
     *("annotations", "transform_parameters", "presets"),
@@ -40,7 +40,7 @@ IMPORTERS = {
     "onnxruntime": {"runner"},
     "PIL": {
         *("upright", "image", "draw", "heatmap"),
-        *("modes", "geometric", "adjust", "srgb", "metadata", "raster", "encoding"),
+        *("modes", "geometric", "deep", "adjust", "srgb", "metadata", "raster", "encoding"),
     },
     "pydantic": set[str](),
     "moto": set[str](),

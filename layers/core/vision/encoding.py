@@ -10,7 +10,7 @@ from PIL import Image
 
 from vision.errors import InvalidParameter
 from vision.frozen import dataclass
-from vision.modes import color_in
+from vision.modes import color_in, plain, stored_depth
 from vision.raster import Raster
 from vision.srgb import fits
 from vision.steps import Color
@@ -41,6 +41,7 @@ FORMATS = {
     "WEBP": _Format(16_383, {"quality": 80, "method": 4}),
     "AVIF": _Format(65_536, {"quality": 60, "speed": 8, "max_threads": 1}, max_pixels=16_000_000),
 }
+DEEP_FORMATS = ("PNG",)  # which hold 16 bits
 _MAX_JPEG_EXIF = 65_533
 WHITE: Color = (255, 255, 255, 255)
 
@@ -101,6 +102,9 @@ def encode_raster(
         )
     if name == "JPEG" and image.mode in ("LA", "RGBA"):
         image = _flattened(image, background)
+    image = stored_depth(image)
+    if name not in DEEP_FORMATS:
+        image = plain(image)
     icc = raster.icc if fits(raster.icc, image.mode) else b""
     options: dict[str, int | bytes] = {**FORMATS[name].options, "exif": exif, "icc_profile": icc}
     if quality and name != "PNG":

@@ -1,4 +1,4 @@
-"""The geometric steps on 8-bit pictures (L, LA, RGB, RGBA) and on class maps (L).
+"""The geometric steps on pictures (L, LA, RGB, RGBA, and F: modes.py) and on class maps (L).
 
 Transparent pixels weigh nothing where neighbours are averaged. Coordinates are those of `steps.py`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from vision.modes import color_in, premultiplied, straight, with_room_for
+from vision.modes import DEEP, color_in, premultiplied, straight, whole, with_room_for
 from vision.steps import Affine, Crop, Pad, Resample, Transpose
 
 GeometricStep = Resample | Crop | Transpose | Pad | Affine
@@ -27,7 +27,7 @@ def done(image: Image.Image, step: GeometricStep) -> Image.Image:
     """Does one step; the mode gains colours or alpha where the background of the step has them."""
     if isinstance(step, Resample):
         # Pillow premultiplies alpha itself.
-        return image.resize((step.width, step.height), FILTERS[step.filter], box=step.box)
+        return whole(image.resize((step.width, step.height), FILTERS[step.filter], box=step.box))
     if isinstance(step, Crop):
         return image.crop((step.left, step.top, step.left + step.width, step.top + step.height))
     if isinstance(step, Transpose):
@@ -52,8 +52,8 @@ def _padded(image: Image.Image, step: Pad) -> Image.Image:
 def _mapped(image: Image.Image, step: Affine) -> Image.Image:
     image = with_room_for(image, step.background)
     fill = color_in(image.mode, step.background)
-    if image.mode in ("L", "RGB") or step.filter == "nearest":
-        return _transformed(image, step, fill)
+    if image.mode in ("L", "RGB", DEEP) or step.filter == "nearest":
+        return whole(_transformed(image, step, fill))
     # Pillow premultiplies the picture here, but not the colour it fills with.
     weighted = premultiplied(Image.new(image.mode, (1, 1), fill)).getpixel((0, 0))
     return straight(_transformed(premultiplied(image), step, weighted))

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from vision.adjust import adjust
+from vision.deep import adjust_deep
 from vision.errors import InvalidImage, InvalidParameter, VisionError
 from vision.frozen import dataclass
 from vision.geometric import done
 from vision.image import Photo, open_photo, reduction_of, stored_pixels
-from vision.modes import plain
+from vision.modes import DEEP, plain
 from vision.srgb import is_srgb, profile_of, to_srgb
 from vision.steps import Adjust, Affine, Crop, Pad, Resample, Step, Transpose
 from vision.upright import CODEC_FAULTS, stored_box, turned
@@ -39,10 +40,12 @@ class Raster:
 
     Attributes:
         width, height: of the upright picture that the steps speak of; a photo may be decoded smaller.
-        pixels: L, LA, RGB or RGBA of 8 bits; before the first step as the file has them.
+        pixels: L, LA, RGB or RGBA of 8 bits, or F: gray of 16; before the first step as the file has them.
         orientation: EXIF orientation, 1..8, in which the pixels are stored; 1 after the first step.
         foreign: ICC profile that the pixels are in and will be converted from.
         icc: ICC profile that they are in and stay in; none: sRGB.
+        keeps_depth: whether gray of 16 bits stays so.
+        is_plain: whether the pixels are in one of the modes of `modes.py`, and upright.
     """
 
     width: int
@@ -51,15 +54,20 @@ class Raster:
     orientation: int = 1
     foreign: bytes = field(default=b"", repr=False)
     icc: bytes = field(default=b"", repr=False)
+    keeps_depth: bool = False
+    is_plain: bool = False
 
 
-def read_raster(photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = False) -> Raster:
+def read_raster(
+    photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = False, keep_depth: bool = False
+) -> Raster:
     """Decodes a photo, no larger than its first step needs.
 
     Args:
         photo: what `open_photo` gave; it can be decoded once.
         steps: what will be applied; none: the whole photo is decoded, and any steps may be.
         keep_icc: leaves the colours in the profile of the photo.
+        keep_depth: leaves gray of 16 bits as it is, else it is cut to 8.
 
     Raises:
         InvalidImage: when the data is corrupt or cut off.
@@ -76,6 +84,7 @@ def read_raster(photo: Photo, steps: Sequence[Step] = (), *, keep_icc: bool = Fa
         photo.orientation,
         foreign=b"" if is_kept or is_srgb(profile) else profile,
         icc=profile if is_kept else b"",
+        keeps_depth=keep_depth,
     )
     if steps and isinstance(steps[0], Crop | Resample):
         return raster
@@ -191,7 +200,8 @@ def _applied(raster: Raster, step: Step) -> Raster:
     raster = _settled(raster)
     size = raster.width, raster.height
     if isinstance(step, Adjust):
-        pixels = adjust(raster.pixels, step.name, step.arguments)
+        change = adjust_deep if raster.pixels.mode == DEEP else adjust
+        pixels = change(raster.pixels, step.name, step.arguments)
     else:
         pixels = done(raster.pixels, step)
     if not isinstance(step, Transpose):
@@ -229,14 +239,16 @@ def _cropped(raster: Raster, step: Crop) -> Raster:
 
 def _upright(raster: Raster) -> Raster:
     """Turned, and in a mode that transforms work on; CMYK converted by its profile."""
+    if raster.is_plain:
+        return raster
     pixels, foreign = raster.pixels, raster.foreign
     try:
         if foreign and pixels.mode == "CMYK":
             pixels, foreign = to_srgb(pixels, foreign), b""
-        pixels = turned(plain(pixels), raster.orientation)
+        pixels = turned(plain(pixels, keeps_depth=raster.keeps_depth), raster.orientation)
     except CODEC_FAULTS as error:
         raise InvalidImage("the image has colours that cannot be read") from error
-    return replace(raster, pixels=pixels, orientation=1, foreign=foreign)
+    return replace(raster, pixels=pixels, orientation=1, foreign=foreign, is_plain=True)
 
 
 def _settled(raster: Raster) -> Raster:

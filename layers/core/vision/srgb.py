@@ -12,6 +12,7 @@ import io
 import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from vision.upright import CODEC_FAULTS
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PROFILE_BYTES = 4 * 2**20  # those of presses have 0.5 to 3 MB
 _HEADER_BYTES = 128
-_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
+_SPACES = {"L": b"GRAY", "LA": b"GRAY", "F": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
 # Red, green and blue of sRGB, adapted to D50: IEC 61966-2-1 by way of the Bradford matrix.
 _PRIMARIES = {
     b"rXYZ": (0.4361, 0.2225, 0.0139),
@@ -38,6 +39,8 @@ def profile_of(image: Image.Image) -> bytes:
     if not isinstance(profile, bytes) or not _HEADER_BYTES < len(profile) <= MAX_PROFILE_BYTES:
         return b""
     mode = {"P": "RGB", "PA": "RGBA", "1": "L"}.get(image.mode, image.mode)
+    if mode.startswith("I;16"):
+        mode = "L"
     return profile if fits(profile, mode) else b""
 
 
@@ -63,15 +66,15 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Converts colours; alpha stays.
 
     Args:
-        image: L, LA, RGB, RGBA or CMYK.
+        image: L, LA, RGB, RGBA, CMYK, or F (gray of 16 bits).
         profile: of its colours.
 
     Returns:
-        L, LA, RGB or RGBA; the image itself where the profile is broken, as browsers take it.
+        L, LA, RGB, RGBA or F; the image itself where the profile is broken, as browsers take it.
     """
     from PIL import ImageCms  # noqa: PLC0415  # few photos need it
 
-    gray = image.mode in ("L", "LA")
+    gray = image.mode in ("L", "LA", "F")
     is_clear = image.mode.endswith("A")
     modes = ("L", "RGB") if gray else (image.mode, "RGBA" if is_clear else "RGB")
     try:
@@ -93,6 +96,10 @@ def _through(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image
     """Gray by a table of 256 entries: littlecms knows sRGB in three channels only."""
     converted = transform.apply(Image.frombytes("L", (256, 1), bytes(range(256))))
     table = list(converted.getchannel("G").tobytes())
+    if image.mode == "F":
+        # Straight on between the entries of the table, in steps of a 16-bit value.
+        values = np.interp(np.asarray(image), np.arange(256) * 257, np.array(table) * 257.0)
+        return Image.fromarray(np.rint(values).astype(np.float32))
     return image.point(table + list(range(256)) if image.mode == "LA" else table)
 
 

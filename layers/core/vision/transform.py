@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vision.annotations import Box, edges_of, with_edges
 from vision.chain import write_chain
-from vision.encoding import check_output, encode_raster
+from vision.encoding import DEEP_FORMATS, check_output, encode_raster
 from vision.errors import InvalidParameter
 from vision.formats import CONTENT_TYPES
 from vision.frozen import dataclass
@@ -206,7 +206,12 @@ def _decoded(transform: Transform) -> Raster:
         whole = (0.0, 0.0, float(photo.width), float(photo.height))
         is_enough = all(plan.steps and isinstance(plan.steps[0], Resample) for plan in transform.plans)
         steps = [Resample(whole, width, height, "box")] if is_enough else []
-    return read_raster(transform.photo, steps, keep_icc="icc" in transform.parameters.keep)
+    return read_raster(
+        transform.photo,
+        steps,
+        keep_icc="icc" in transform.parameters.keep,
+        keep_depth=transform.format in DEEP_FORMATS,
+    )
 
 
 def _scale(plan: Plan) -> tuple[float, float]:
