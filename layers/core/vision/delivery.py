@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from vision import replies
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from vision import body, replies
 from vision.aws import ObjectStore
-from vision.errors import Forbidden, TooLarge, Unavailable
+from vision.errors import Forbidden, TooLarge, Unavailable, VisionError
 from vision.replies import Json
-from vision.request import ImageSource, InlineImage, Reply, S3Object
+from vision.request import ImageSource, InlineImage, Reply, Request, S3Object
 from vision.settings import Settings
+from vision.telemetry import Stopwatch, count_failure, logger
 
 
 class Delivery:
@@ -91,6 +96,34 @@ class Delivery:
                 f"the answer has {len(reply.body):,} bytes, the limit is {self._settings.max_bytes:,}; "
                 f"{advice}, or upload the image with POST /v1/jobs"
             )
+
+    def answer_plainly(
+        self,
+        document: dict[str, Any],
+        context: LambdaContext,
+        answer: Callable[[Request, Stopwatch], Reply],
+    ) -> dict[str, Any]:
+        """Answers a plain invocation with the JSON that HTTP answers, or with the problem.
+
+        Args:
+            document: of the invocation.
+            context: of the invocation.
+            answer: what the function does with a request; its reply is JSON.
+
+        Raises:
+            VisionError: what may pass, for the caller to retry.
+        """
+        watch = Stopwatch()
+        try:
+            reply = answer(body.read_document(document, self._settings.max_upload_bytes), watch)
+        except VisionError as error:
+            if error.is_retryable:
+                raise
+            count_failure(error.kind)
+            return replies.problem(error, context.aws_request_id)
+        logger.info("answered", extra={**watch.facts, "ms": watch.stages})
+        found: dict[str, Any] = json.loads(reply.body)
+        return found
 
     def _fetch(self, source: S3Object, is_upload: bool) -> bytes:
         if not is_upload:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from vision.aws import ObjectStore
 from vision.card import TASKS, ModelCard, Task
 from vision.claims import Job
 from vision.delivery import Delivery
-from vision.errors import InvalidModel, NotFound, Unavailable, VisionError
+from vision.errors import InvalidModel, NotFound, Unavailable
 from vision.explain import explain
 from vision.explanation import Explanation, Question
 from vision.faithfulness import Areas
@@ -25,7 +24,7 @@ from vision.params import read_values
 from vision.replies import Json
 from vision.request import HttpCall, Reply, Request, S3Object
 from vision.settings import Settings
-from vision.telemetry import Stopwatch, count_failure, count_image, logger
+from vision.telemetry import Stopwatch, count_image, logger
 
 DEFAULT_TASK: Task = "classification"
 _HTTP_S = 25.0  # API Gateway waits 30 s for an answer; the photo may have to come from S3 as well
@@ -74,19 +73,12 @@ class Explainer:
         Raises:
             VisionError: what may pass, for the caller to retry.
         """
-        watch = Stopwatch()
-        try:
-            request = body.read_document(members, self._settings.max_upload_bytes)
+
+        def answered(request: Request, watch: Stopwatch) -> Reply:
             found = self._explain(request, watch, seconds=_seconds_left(context))
-            reply = self._bounded(replies.json_reply(document(found)), found, context.aws_request_id)
-        except VisionError as error:
-            if error.is_retryable:
-                raise
-            count_failure(error.kind)
-            return replies.problem(error, context.aws_request_id)
-        logger.info("answered", extra={**watch.facts, "ms": watch.stages})
-        answer: dict[str, Any] = json.loads(reply.body)
-        return answer
+            return self._bounded(replies.json_reply(document(found)), found, context.aws_request_id)
+
+        return self._delivery.answer_plainly(members, context, answered)
 
     def model(self, _source: S3Object, parameters: Mapping[str, object]) -> str:
         """The model that the job names, else the default of its task."""

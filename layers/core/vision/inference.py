@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -11,14 +10,14 @@ from vision import body, replies, response
 from vision.aws import ObjectStore
 from vision.card import Task
 from vision.delivery import Delivery
-from vision.errors import InvalidModel, NotFound, Unavailable, VisionError
+from vision.errors import InvalidModel, NotFound, Unavailable
 from vision.models import Models
 from vision.params import Parameters, read_hf_parameters, read_parameters
 from vision.pipeline import predict
 from vision.request import HttpCall, Reply, Request
 from vision.results import Answer
 from vision.settings import Settings
-from vision.telemetry import Stopwatch, count_failure, count_image, logger
+from vision.telemetry import Stopwatch, count_image, logger
 
 
 class InferenceService:
@@ -70,21 +69,14 @@ class InferenceService:
         Raises:
             VisionError: what may pass, for the caller to retry.
         """
-        watch = Stopwatch()
-        try:
-            request = body.read_document(document, self._settings.max_upload_bytes)
+
+        def answered(request: Request, watch: Stopwatch) -> Reply:
             parameters = read_parameters(self._task, request.parameters)
             answer = self.predict(request, parameters, watch)
             found = response.document(answer, parameters.mask_format)
-            reply = self._bounded(replies.json_reply(found), answer, context.aws_request_id)
-        except VisionError as error:
-            if error.is_retryable:
-                raise
-            count_failure(error.kind)
-            return replies.problem(error, context.aws_request_id)
-        logger.info("answered", extra={**watch.facts, "ms": watch.stages})
-        small: dict[str, Any] = json.loads(reply.body)
-        return small
+            return self._bounded(replies.json_reply(found), answer, context.aws_request_id)
+
+        return self._delivery.answer_plainly(document, context, answered)
 
     def predict(
         self,

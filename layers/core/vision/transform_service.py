@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from vision import body, replies
+from vision import body
 from vision.aws import ObjectStore
 from vision.chain import write_chain
 from vision.delivery import Delivery
-from vision.errors import VisionError
 from vision.presets import Presets
-from vision.request import HttpCall, ImageSource, Reply
+from vision.request import HttpCall, ImageSource, Reply, Request
 from vision.settings import Settings
-from vision.telemetry import Stopwatch, count_failure, count_image, logger
+from vision.telemetry import Stopwatch, count_image
 from vision.transform import open_transform, run_transform
 from vision.transform_parameters import TransformParameters, read_transform_parameters
 from vision.transform_response import AS_JSON, Wanted, envelope, preferred, transform_reply
@@ -51,19 +49,12 @@ class TransformService:
         Raises:
             VisionError: what may pass, for the caller to retry.
         """
-        watch = Stopwatch()
-        try:
-            request = body.read_document(document, self._settings.max_upload_bytes)
+
+        def answered(request: Request, watch: Stopwatch) -> Reply:
             parameters = read_transform_parameters(request.parameters, self._presets)
-            reply = self._answered(request.source, parameters, AS_JSON, watch, context.aws_request_id)
-        except VisionError as error:
-            if error.is_retryable:
-                raise
-            count_failure(error.kind)
-            return replies.problem(error, context.aws_request_id)
-        logger.info("answered", extra={**watch.facts, "ms": watch.stages})
-        answer: dict[str, Any] = json.loads(reply.body)
-        return answer
+            return self._answered(request.source, parameters, AS_JSON, watch, context.aws_request_id)
+
+        return self._delivery.answer_plainly(document, context, answered)
 
     def _answered(
         self,
