@@ -16,6 +16,7 @@ from local.stack import Stack
 from local.states import Services, StateFailed, run
 from local.template import Template
 from vision import batches, errors
+from vision.params import BATCH_TASKS
 
 # AWS's own fields, which the open specification does not have:
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
@@ -93,7 +94,7 @@ def test_the_batch_concurrency_and_tolerance_reach_the_map_as_numbers(machine: d
 def test_each_task_has_its_function(machine: dict[str, Any], stack: Stack) -> None:
     chosen = {choice["StringEquals"]: choice["Next"] for choice in machine["States"]["Task"]["Choices"]}
 
-    assert set(chosen) == {"classification", "detection", "segmentation"}
+    assert set(chosen) == set(BATCH_TASKS)
     for task, name in chosen.items():
         function = machine["States"][name]["Result"]["function"]
         assert function.split(":")[6] == f"{task.capitalize()}Function"

@@ -8,15 +8,17 @@ import re
 import pytest
 
 import costs
+from local.template import read_template
 from marked import with_block
 
 FIGURES = json.loads(costs.FIGURES.read_text(encoding="utf-8"))
+PAGE = costs.PAGE.read_text(encoding="utf-8")
+TEMPLATE = read_template()
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def test_the_page_is_what_the_script_makes() -> None:
-    page = costs.PAGE.read_text(encoding="utf-8")
-
-    assert page == with_block(page, costs.BEGIN, costs.END, costs.report(FIGURES)), (
+    assert PAGE == with_block(PAGE, costs.BEGIN, costs.END, costs.report(FIGURES)), (
         "run python scripts/costs.py"
     )
 
@@ -72,12 +74,23 @@ def test_a_batch_costs_and_takes_what_it_does_by_hand() -> None:
     assert minutes == pytest.approx(15.7, abs=0.05)  # 94,100 seconds by 100 at once
 
 
-def test_the_page_counts_the_alarms_of_the_template() -> None:
-    template = (costs.ROOT / "template.yaml").read_text(encoding="utf-8")
+def test_the_page_counts_the_alarms_of_the_template_and_their_metrics() -> None:
+    alarms = [each["Properties"] for each in TEMPLATE.resources("AWS::CloudWatch::Alarm").values()]
+    # An alarm over an expression is paid for each metric in it: https://aws.amazon.com/cloudwatch/pricing/
+    metrics = sum(len([m for m in each.get("Metrics", [each]) if "Expression" not in m]) for each in alarms)
 
-    assert f"alarms, {template.count('Type: AWS::CloudWatch::Alarm')} at" in costs.PAGE.read_text(
-        encoding="utf-8"
-    )
+    assert f"alarms, {len(alarms)} at $0.10 for each of their metrics, which are {metrics} |" in PAGE
+    assert f"which are {metrics} | {metrics * 0.10:.2f} |" in PAGE
+
+
+def test_the_page_counts_the_queues_that_lambda_polls() -> None:
+    queues = len(TEMPLATE.resources("AWS::Lambda::EventSourceMapping")) - 1  # one reads the table's stream
+    polls = queues * 5 * costs.HOURS_A_MONTH * 3600 / 20
+
+    assert (
+        f"{NUMBERS[queues]} queues without messages, five at a time, 20 s each "
+        f"| {polls * costs.PRICES['queue'].dollars:.2f} |"
+    ) in PAGE
 
 
 def test_a_batch_costs_what_the_page_about_batches_says() -> None:
