@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
+
+from PIL import Image
 
 from local.clients import Clients
 from local.stack import Stack
@@ -149,8 +154,10 @@ def _leaves_a_line(task: str, world: World, answer: Any) -> None:
     assert _shows_a_cat(task, _found(world.result(file["key"])["result"]))
 
 
+UPLOADS = {"SQS": _sqs_event, "S3": _s3_event, "EventBridge": _eventbridge_event}
+
+
 def _cases_of(task: str, path: str, hf_path: str) -> list[Case]:
-    uploads = {"SQS": _sqs_event, "S3": _s3_event, "EventBridge": _eventbridge_event}
     return [
         Case(_function(task), "a photo over HTTP", partial(_photo_over_http, path), partial(_answers, task)),
         Case(
@@ -166,7 +173,7 @@ def _cases_of(task: str, path: str, hf_path: str) -> list[Case]:
                 partial(make, task, how),
                 partial(_leaves_a_result, task, how),
             )
-            for how, make in uploads.items()
+            for how, make in UPLOADS.items()
         ),
         Case(
             _function(task),
@@ -180,6 +187,121 @@ def _cases_of(task: str, path: str, hf_path: str) -> list[Case]:
             partial(_part_of_a_batch, task),
             partial(_leaves_a_line, task),
         ),
+    ]
+
+
+_THUMBNAIL = {"preset": "thumbnail"}
+_FEW_RUNS = {"task": "detection", "method": "occlusion", "budget": 20}
+
+
+def _photo_with(path: str, parameters: Mapping[str, object], world: World) -> Any:
+    event = _photo_over_http(path, world)
+    return event | {"rawQueryString": urlencode(parameters), "queryStringParameters": dict(parameters)}
+
+
+def _reference_with(task: str, parameters: Mapping[str, object], world: World) -> Any:
+    return {**_reference(task, world), "parameters": dict(parameters)}
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        return picture.size
+
+
+def _scaled(world: World, longer_side: int) -> tuple[int, int]:
+    size = _size(world.photo)
+    return tuple(round(side * longer_side / max(size)) for side in size)  # type: ignore[return-value]
+
+
+def _is_a_thumbnail(world: World, reply: Any) -> None:
+    assert reply["statusCode"] == 200, reply["body"]
+    assert reply["headers"]["Content-Type"] == "image/webp"
+    assert _size(base64.b64decode(reply["body"])) == _scaled(world, 320)
+
+
+def _holds_a_thumbnail(world: World, answer: Any) -> None:
+    (variant,) = answer["variants"]
+    assert _size(base64.b64decode(variant["image"]["data"])) == _scaled(world, 320)
+
+
+def _leaves_a_picture(how: str, world: World, answer: Any) -> None:
+    assert answer in (None, {"batchItemFailures": []})
+    _is_stored(world, world.result(f"results/transform/{_upload('transform/thumbnail', how)}.json"))
+
+
+def _leaves_the_line_of_a_picture(world: World, answer: Any) -> None:
+    (file,) = answer["part"]["files"]
+    _is_stored(world, world.result(file["key"])["result"])
+
+
+def _is_stored(world: World, document: Any) -> None:
+    (variant,) = document["variants"]
+    place = variant["image"]
+    stored = world.clients.s3.get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
+    assert _size(stored) == _scaled(world, 320)
+
+
+def _explains(_: World, answer: Any) -> None:
+    assert answer["target"]["label"] == "cat", answer["target"]
+    assert answer["map"]["highest"] > 0
+
+
+def _explains_over_http(world: World, reply: Any) -> None:
+    assert reply["statusCode"] == 200, reply["body"]
+    _explains(world, json.loads(reply["body"]))
+
+
+def _leaves_an_explanation(how: str, world: World, answer: Any) -> None:
+    assert answer in (None, {"batchItemFailures": []})
+    document = world.result(f"results/explain/{_upload('explain', how)}.json")
+    assert document["task"] == "classification"
+    assert document["map"]["highest"] > 0
+
+
+def _transform_cases() -> list[Case]:
+    function, path = "TransformFunction", "/v1/transform"
+
+    def part_of_a_batch(world: World) -> Any:
+        event = _part_of_a_batch("transform", world)
+        event["BatchInput"]["batch"]["parameters"] = _THUMBNAIL
+        return event
+
+    return [
+        Case(function, "a photo over HTTP", partial(_photo_with, path, _THUMBNAIL), _is_a_thumbnail),
+        *(
+            Case(
+                function,
+                f"an upload from {how}",
+                partial(make, "transform/thumbnail", how),
+                partial(_leaves_a_picture, how),
+            )
+            for how, make in UPLOADS.items()
+        ),
+        Case(
+            function,
+            "a plain invocation",
+            partial(_reference_with, "transform", _THUMBNAIL),
+            _holds_a_thumbnail,
+        ),
+        Case(function, "a part of a batch", part_of_a_batch, _leaves_the_line_of_a_picture),
+    ]
+
+
+def _explain_cases() -> list[Case]:
+    function, path = "ExplainFunction", "/v1/explain"
+    return [
+        Case(function, "a photo over HTTP", partial(_photo_with, path, _FEW_RUNS), _explains_over_http),
+        *(
+            Case(
+                function,
+                f"an upload from {how}",
+                partial(make, "explain", how),
+                partial(_leaves_an_explanation, how),
+            )
+            for how, make in UPLOADS.items()
+        ),
+        Case(function, "a plain invocation", partial(_reference_with, "explain", _FEW_RUNS), _explains),
     ]
 
 
@@ -271,6 +393,8 @@ CASES = [
     *_cases_of("classification", "/v1/classify", "/hf/image-classification"),
     *_cases_of("detection", "/v1/detect", "/hf/object-detection"),
     *_cases_of("segmentation", "/v1/segment", "/hf/image-segmentation"),
+    *_transform_cases(),
+    *_explain_cases(),
     Case("JobsFunction", "a new job", new_job, _is_created),
     Case("JobsFunction", "what became of it", _that_job, _is_queued),
     Case("PortalFunction", "health", lambda _: http_event("GET", "/health"), _is_healthy),

@@ -171,14 +171,17 @@ def start_with_probe(
         environment.close()
 
 
-@pytest.mark.parametrize(("function", "path"), PATHS.items())
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [*PATHS.items(), ("TransformFunction", "/v1/transform"), ("ExplainFunction", "/v1/explain")],
+)
 def test_a_request_with_its_image_needs_no_boto3(
     function: str, path: str, start_with_probe: Start, world: World
 ) -> None:
     told = start_with_probe(function).invoke(http_event("POST", path, world.photo, "image/png"))
 
     assert told["answer"]["statusCode"] == 200
-    assert "onnxruntime" in told["modules"]
+    assert ("onnxruntime" in told["modules"]) == (function != "TransformFunction")
     assert not {"boto3", "botocore.session", "pydantic"} & set(told["modules"])
 
 

@@ -18,7 +18,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def test_the_page_is_what_the_script_makes() -> None:
-    assert PAGE == with_block(PAGE, costs.BEGIN, costs.END, costs.report(FIGURES)), (
+    assert with_block(PAGE, costs.BEGIN, costs.END, costs.report(FIGURES)) == PAGE, (
         "run python scripts/costs.py"
     )
 
