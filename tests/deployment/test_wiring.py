@@ -236,6 +236,14 @@ OTHERS: dict[str, tuple[Change, str]] = {
         "API Gateway may not call AuthorizerFunction",
     ),
     "access log": (without("HttpStage", "Properties", "AccessLogSettings"), "writes no access log"),
+    "throttling of explanations": (
+        without("HttpStage", "Properties", "RouteSettings"),
+        "ANY /v1/explain has no limit of its own",
+    ),
+    "order of stage and route": (
+        without("HttpStage", "DependsOn"),
+        "HttpStage may be made before ANY /v1/explain, which it names",
+    ),
     "throttling": (
         setting({}, "HttpStage", "Properties", "DefaultRouteSettings"),
         "HttpStage is not throttled",

@@ -136,6 +136,20 @@ def stage(it: Deployed) -> Iterator[str]:
         yield "HttpStage writes no access log"
     if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= served["DefaultRouteSettings"].keys():
         yield "HttpStage is not throttled"
+    yield from _limits_of_routes(it, served.get("RouteSettings", {}))
+
+
+def _limits_of_routes(it: Deployed, limits: dict[str, Any]) -> Iterator[str]:
+    """A route with a limit of its own is there first, for API Gateway refuses the stage else."""
+    if "ANY /v1/explain" not in limits:
+        yield "ANY /v1/explain has no limit of its own"
+    routes = {each["RouteKey"]: name for name, each in it.resources("AWS::ApiGatewayV2::Route").items()}
+    first = it.template.resources("AWS::ApiGatewayV2::Stage")["HttpStage"].get("DependsOn", [])
+    for key, given in limits.items():
+        if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= given.keys():
+            yield f"{key} has half a limit: the rest would be the account's"
+        if key not in routes or routes[key] not in ([first] if isinstance(first, str) else first):
+            yield f"HttpStage may be made before {key}, which it names"
 
 
 def uploads(it: Deployed) -> Iterator[str]:
