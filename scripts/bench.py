@@ -88,6 +88,7 @@ def _floor(folder: Path, card: ModelCard, *, draft: bool = True) -> Callable[[by
     options.intra_op_num_threads = THREADS
     model = str(folder / card.id / card.file)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_outputs() if each.name != card.output.features]
     height, width = card.input.size
     is_cropped = card.resize.mode == "shorter-side-crop"
     kept = card.resize.crop_fraction if is_cropped else 1.0
@@ -105,7 +106,7 @@ def _floor(folder: Path, card: ModelCard, *, draft: bool = True) -> Callable[[by
             left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
             box = (left, top, left + width * scale, top + height * scale)
         tensor = _tensor(np.asarray(image.resize((width, height), resampling, box=box)), card)
-        return int(session.run(None, {card.input.name: tensor})[0].argmax()) - card.output.label_offset
+        return int(session.run(names, {card.input.name: tensor})[0].argmax()) - card.output.label_offset
 
     return run
 

@@ -31,7 +31,6 @@ pytestmark = pytest.mark.pretrained
 
 MODEL = "mobilenet_v2_1.0_224_quant"
 MEGAPIXELS = 12
-SAMPLE = slice(None, None, 5)
 
 TopClass = Callable[[Path], int]
 
@@ -67,10 +66,11 @@ def test_gives_nearly_every_photo_the_class_a_plain_script_gives(
     test_images: Path, model_file: Callable[[str], Path], top_class: TopClass
 ) -> None:
     plain = MobileNet(model_file(MODEL))
-    paths = [photo.path for photo in named_photos(test_images / "imagenet")[SAMPLE]]
-    paths += [photo.path for photo in numbered_photos(test_images / "imagenet_val")[SAMPLE]]
+    paths = [photo.path for photo in named_photos(test_images / "imagenet")]
+    paths += [photo.path for photo in numbered_photos(test_images / "imagenet_val")]
+    # Five of the 450 are others: JPEGs decoded at a smaller scale, on the edge between two classes.
     same = on_all_cores(lambda path: top_class(path) == plain.top_class(path), paths)
-    assert sum(same) / len(same) >= 0.95
+    assert sum(same) / len(same) >= 0.975
 
 
 @pytest.mark.parametrize("orientation", TURNED)

@@ -27,12 +27,14 @@ class MobileNet:
     def __init__(self, model: Path) -> None:
         self._session = open_session(model)
         self._input = self._session.get_inputs()[0].name
+        # The feature map that explanations need may be a second output.
+        self._output = self._session.get_outputs()[0].name
 
     def top_class(self, path: Path) -> int:
         """The best class, 0..999."""
         with Image.open(path) as image:
             pixels = prepare(image.convert("RGB"))
-        (scores,) = self._session.run(None, {self._input: pixels[None]})
+        (scores,) = self._session.run([self._output], {self._input: pixels[None]})
         return int(scores[0].argmax()) - BACKGROUND
 
 
