@@ -387,7 +387,7 @@ UNFIT: list[tuple[str, tuple[str, ...]]] = [
     ("resize:w=1,h=32768,fit=outside", ("operation 1 (resize)", "43,691", "side")),
     ("pad:32768", ("operation 1 (pad)", "65,936", "side")),
     ("|".join(["resize:w=150%"] * 20), ("operation 8 (resize)", "limit")),
-    ("resize:8000,6000|" + "|".join(["rotate:1,expand=no"] * 19), ("operation", "(rotate)", "touched")),
+    ("resize:8000,6000|" + "|".join(["rotate:1,expand=no"] * 19), ("operation", "(rotate)", "the limit is")),
 ]
 
 

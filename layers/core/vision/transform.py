@@ -156,8 +156,8 @@ def _check_total(plans: Sequence[Plan], max_pixels: int) -> None:
     work = sum(plan.work for plan in plans)
     if work > MAX_WORK:
         raise InvalidParameter(
-            f"n: {len(plans)} variants touch {work:,} pixels, the limit is {MAX_WORK:,}; ask for fewer "
-            "variants or smaller ones",
+            f"n: the work of {len(plans)} variants is that of {work:,} pixels, the limit is {MAX_WORK:,}; "
+            "ask for fewer variants or smaller ones",
             parameter="n",
         )
     pixels = sum(plan.width * plan.height for plan in plans)
