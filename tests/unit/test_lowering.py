@@ -277,6 +277,17 @@ def test_cover_without_enlarging_cuts_what_the_picture_has() -> None:
     assert size_after(step, (400, 300)) == (400, 100)
 
 
+def test_the_part_that_is_resized_lies_within_the_picture_to_the_last_digit() -> None:
+    # 120 x 100 for 40 x 69 began at -7e-15, which Pillow refuses.
+    random = np.random.default_rng(3)
+    for width, height, w, h in [(120, 100, 40, 69), *random.integers(1, 400, (3000, 4)).tolist()]:
+        for step in _steps(f"resize:{w},{h},cover", (width, height)):
+            assert isinstance(step, Resample)
+            left, top, right, bottom = step.box
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+
+
 def test_a_crop_outside_says_how_large_the_picture_is() -> None:
     with pytest.raises(InvalidParameter, match=r"h is 300 pixels from 1 on.* 400 x 300 there"):
         _steps("crop:0,1,400,300", (400, 300))

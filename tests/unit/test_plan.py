@@ -172,6 +172,17 @@ def test_a_crop_behind_a_resize_reads_no_more_of_the_photo_than_it_needs() -> No
     assert (step.width, step.height) == (50, 60)
 
 
+def test_a_crop_up_to_the_edge_of_a_resize_takes_no_more_than_there_is() -> None:
+    random = np.random.default_rng(4)
+    for width, height, w, h in random.integers(1, 400, (2000, 4)).tolist():
+        x, y = w // 3, h // 7
+        ops = f"resize:w={w},h={h},fit=cover|crop:x={x},y={y},w={w - x},h={h - y}"
+        for step in _plan(ops, (width, height)).steps:
+            if isinstance(step, Resample):
+                assert 0 <= step.box[0] < step.box[2] <= width
+                assert 0 <= step.box[1] < step.box[3] <= height
+
+
 def test_a_crop_of_a_resized_photo_is_that_of_pillow_to_a_level() -> None:
     values = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     image = Image.fromarray(values)

@@ -68,6 +68,8 @@ def _covered(arguments: _Arguments, size: Size, wanted: Size, most: float) -> tu
     )
     # The size keeps its aspect where it would be more than the picture has.
     width, height = (_rounded(each * min(1.0, most / scale)) for each in wanted)
+    # The last digit of a float may leave the box a hair outside of the picture.
+    left, top = max(0.0, left), max(0.0, top)
     box = (left, top, min(left + part[0], float(size[0])), min(top + part[1], float(size[1])))
     return _unless_same(Resample(box, width, height, arguments["filter"]), size)
 

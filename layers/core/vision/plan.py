@@ -187,8 +187,9 @@ def _joined(first: Step, second: Step) -> tuple[Step, ...]:
         box = (
             left + second.left * across,
             top + second.top * down,
-            left + (second.left + second.width) * across,
-            top + (second.top + second.height) * down,
+            # The last digit of a float may leave it a hair outside.
+            min(right, left + (second.left + second.width) * across),
+            min(bottom, top + (second.top + second.height) * down),
         )
         return (Resample(box, second.width, second.height, first.filter),)
     return first, second
