@@ -153,9 +153,11 @@ def _scored(
 ) -> Iterator[tuple[Masks, NDArray[np.float64]]]:
     """Masks with the scores of the pictures they leave, as long as budget and time last."""
     for some in masks:
-        if not probe.affords(len(some) + setting.reserve):
+        count = probe.affordable(len(some), reserve=setting.reserve)
+        if count:
+            yield some[:count], probe.scores(blend(probe.pixels, setting.baseline, some[:count]))
+        if count < len(some):
             return
-        yield some, probe.scores(blend(probe.pixels, setting.baseline, some))
 
 
 def _chunks(count: int) -> list[int]:

@@ -63,15 +63,25 @@ class Probe:
         self.whole = whole
         self.pixels = canvas[self._rows, self._columns]
 
-    def affords(self, runs: int) -> bool:
-        """Whether budget and time are left for so many runs more."""
-        if self.runs + runs > self._budget:
+    def affords(self, runs: int, *, reserve: int = 0) -> bool:
+        """Whether budget and time are left for so many runs more, and for those that must follow.
+
+        The reserve is kept at most half of the time, which is enough to measure one of two maps; of a model
+        so slow that it is not, none: a map without measures is worth more than the measures of no map.
+        """
+        if self.runs + runs + reserve > self._budget:
             return False
         now = time.monotonic()
-        # Masks and blending take their time as well.
-        is_in_time = now + (now - self._began) / self.runs * runs < self._deadline
+        pace = (now - self._began) / self.runs  # masks and blending take their time as well
+        kept, total = pace * reserve, self._deadline - self._began
+        kept = min(kept, total / 2) if kept < total else 0.0
+        is_in_time = now + pace * runs + kept < self._deadline
         self.is_late |= not is_in_time
         return is_in_time
+
+    def affordable(self, runs: int, *, reserve: int) -> int:
+        """How many of so many runs `affords` allows, all of them or fewer."""
+        return next((each for each in range(runs, 0, -1) if self.affords(each, reserve=reserve)), 0)
 
     def scores(self, pictures: Pixels) -> NDArray[np.float64]:
         """Gives the target's score in pictures of the rectangle, (n, h, w, 3): (n,), 0..1."""
