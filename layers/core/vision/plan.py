@@ -181,7 +181,9 @@ def _joined(first: Step, second: Step) -> tuple[Step, ...]:
     if isinstance(first, Crop):
         return (replace(second, left=first.left + second.left, top=first.top + second.top),)
     if isinstance(first, Resample):
-        # Pillow takes the pixels around a box into account: these are the pixels of the whole, cropped.
+        # Pillow takes the pixels around a box into account: these are the pixels of the whole, cropped. Only
+        # beside hard edges may they differ: what overshoots black and white is cut off after the direction
+        # that Pillow takes first, which is the cheaper one.
         left, top, right, bottom = first.box
         across, down = (right - left) / first.width, (bottom - top) / first.height
         box = (
