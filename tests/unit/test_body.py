@@ -98,7 +98,9 @@ class TestForm:
     def test_fields_are_the_image_and_its_parameters(self, boundary: str, content_type: str) -> None:
         body = multipart({"image": IMAGE, "top_k": b"3", "labels": "süß".encode()}, boundary)
 
-        assert _form(body, content_type) == Request(InlineImage(IMAGE), {"top_k": "3", "labels": "süß"})
+        assert _form(body, content_type) == Request(
+            InlineImage(IMAGE), {"top_k": "3", "labels": "süß"}, "photo.jpg"
+        )
 
     @pytest.mark.parametrize(
         "parameters",
@@ -120,6 +122,31 @@ class TestForm:
         body = b"-------boundary7\r\n" + head + IMAGE + b"\r\n-------boundary7--\r\n"
 
         assert _form(body).source == InlineImage(IMAGE)
+
+    @pytest.mark.parametrize(
+        ("parameter", "expected"),
+        [
+            ('filename="cat.jpg"', "cat.jpg"),
+            ("filename=cat.jpg", "cat.jpg"),
+            ('filename=" die Katze.jpg "', "die Katze.jpg"),
+            ('filename="süß 猫.jpg"', "süß 猫.jpg"),
+            ('filename="a%22b.jpg"', 'a"b.jpg'),
+            (r'filename="a\"b.jpg"', 'a"b.jpg'),
+            (r'filename="C:\photos\cat.jpg"', "cat.jpg"),
+            ('filename="../../etc/passwd"', "passwd"),
+            ('filename="a\x00\x1b[2Jb\x85.jpg"', "a[2Jb.jpg"),
+            (f'filename="{"x" * 300}.jpg"', "x" * 251 + ".jpg"),
+            ('filename=""', ""),
+            ('filename="folder/"', ""),
+            ("filename*=UTF-8''cat.jpg", ""),
+        ],
+    )
+    def test_the_file_is_called_by_the_end_of_its_name(self, parameter: str, expected: str) -> None:
+        head = f'Content-Disposition: form-data; name="image"; {parameter}\r\n\r\n'.encode()
+
+        body = b"-------boundary7\r\n" + head + IMAGE + b"\r\n-------boundary7--\r\n"
+
+        assert _form(body).file_name == expected
 
     def test_an_image_may_hold_line_breaks_and_dashes(self) -> None:
         image = b"\r\n--\r\n\r\n-----bound\r\n"
@@ -205,9 +232,10 @@ class TestJson:
             _json({"image": value})
 
     def test_an_object_in_s3_is_referred_to(self) -> None:
-        request = _json({"s3": {"bucket": "in", "key": "a b+ü.jpg", "version_id": "v1"}})
+        request = _json({"s3": {"bucket": "in", "key": "holiday/a b+ü.jpg", "version_id": "v1"}})
 
-        assert request.source == S3Object("in", "a b+ü.jpg", "v1")
+        assert request.source == S3Object("in", "holiday/a b+ü.jpg", "v1")
+        assert request.file_name == "a b+ü.jpg"
 
     @pytest.mark.parametrize(
         "value",
@@ -345,4 +373,4 @@ class TestHuggingFace:
 def test_a_plain_invocation_carries_the_same_document() -> None:
     document = {"s3": {"bucket": "in", "key": "a.jpg"}, "parameters": {"top_k": 1}}
 
-    assert read_document(document, LIMIT) == Request(S3Object("in", "a.jpg"), {"top_k": 1})
+    assert read_document(document, LIMIT) == Request(S3Object("in", "a.jpg"), {"top_k": 1}, "a.jpg")

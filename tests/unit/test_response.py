@@ -16,6 +16,7 @@ from tests.graphs import card_document
 
 from vision import errors, replies, response
 from vision.card import parse_card
+from vision.forms import FORMATS
 from vision.results import Answer, Classification, Detections, Result, Segmentation
 
 # pycocotools 2.0.11 with NumPy 2.
@@ -165,31 +166,57 @@ class TestPictures:
         assert (reply.status, reply.content_type) == (200, content_type)
         assert (image.format, image.size) == (name, (40, 20))
 
+
+class TestAccept:
     @pytest.mark.parametrize(
         ("accept", "expected"),
         [
-            ("", "application/json"),
-            ("*/*", "application/json"),
-            ("application/json", "application/json"),
-            ("text/html", "application/json"),
-            ("image/png", "image/png"),
-            ("IMAGE/PNG", "image/png"),
-            ("image/jpeg", "image/jpeg"),
-            ("image/jpg", "image/jpeg"),
-            ("image/*", "image/jpeg"),
-            ("image/webp", "application/json"),
-            ("image/webp, image/png", "image/png"),
-            ("image/png;q=0.5, image/jpeg;q=0.9", "image/jpeg"),
-            ("application/json;q=0.1, image/png", "image/png"),
-            ("image/png;q=0", "application/json"),
-            ("image/png; q=high", "application/json"),
-            ("text/html, image/png;q=0.8, */*;q=0.5", "image/png"),
-            ("image/png;version=1;q=0.3, application/json;q=0.2", "image/png"),
-            (",,;;q=,", "application/json"),
+            ("", "json"),
+            ("*/*", "json"),
+            ("application/json", "json"),
+            ("text/html", "json"),
+            ("image/png", "png"),
+            ("IMAGE/PNG", "png"),
+            ("image/jpeg", "jpeg"),
+            ("image/jpg", "jpeg"),
+            ("image/*", "jpeg"),
+            ("image/webp", "json"),
+            ("image/webp, image/png", "png"),
+            ("image/png;q=0.5, image/jpeg;q=0.9", "jpeg"),
+            ("application/json;q=0.1, image/png", "png"),
+            ("image/png;q=0", "json"),
+            ("image/png; q=high", "json"),
+            ("text/html, image/png;q=0.8, */*;q=0.5", "png"),
+            ("image/png;version=1;q=0.3, application/json;q=0.2", "png"),
+            (",,;;q=,", "json"),
+            ("application/vnd.coco+json", "coco"),
+            ("application/vnd.coco+json, application/json;q=0.5", "coco"),
+            ("application/xml", "voc"),
+            ("text/xml; charset=utf-8", "voc"),
+            ("text/plain", "yolo"),
+            ("text/plain, */*;q=0.1", "yolo"),
         ],
     )
-    def test_the_type_liked_best_is_sent(self, accept: str, expected: str) -> None:
-        assert response.preferred_type(accept) == expected
+    def test_the_format_liked_best_is_sent(self, accept: str, expected: str) -> None:
+        assert response.preferred_format(accept, FORMATS["detection"]) == expected
+
+    @pytest.mark.parametrize(
+        "accept",
+        [
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+            "application/json, text/plain, */*",
+            "text/plain, application/json, application/*+json, */*",
+            "application/xml, text/xml, application/json, application/*+xml, application/*+json",
+        ],
+        ids=["Firefox", "axios", "Spring", "Spring with XML"],
+    )
+    def test_who_names_text_or_xml_by_habit_gets_json(self, accept: str) -> None:
+        assert response.preferred_format(accept, FORMATS["detection"]) == "json"
+
+    @pytest.mark.parametrize("accept", ["application/xml", "text/plain"])
+    def test_a_format_that_a_task_does_not_have_is_passed_over(self, accept: str) -> None:
+        assert response.preferred_format(f"{accept}, image/png;q=0.5", FORMATS["segmentation"]) == "png"
+        assert response.preferred_format(f"{accept}, image/png;q=0.5", ("json",)) == "json"
 
 
 class TestProblems:

@@ -500,6 +500,141 @@ class TestObjectsInS3:
         assert "mask_format" in problem["detail"]
 
 
+class TestExports:
+    """Data sets' formats, from the event to the answer."""
+
+    @pytest.mark.parametrize(
+        ("task", "name", "content_type"),
+        [
+            ("detection", "coco", "application/json"),
+            ("detection", "yolo", "text/plain"),
+            ("detection", "voc", "application/xml"),
+            ("detection", "jpeg", "image/jpeg"),
+            ("segmentation", "coco", "application/json"),
+            ("segmentation", "index-png", "image/png"),
+            ("segmentation", "png", "image/png"),
+        ],
+    )
+    def test_the_format_goes_before_what_is_accepted(
+        self, build: Build, halves: bytes, task: Task, name: str, content_type: str
+    ) -> None:
+        event = http_event(
+            path=ROUTES[task], body=halves, query={"format": name}, headers={"accept": "application/json"}
+        )
+
+        answer = build(task)(event, FakeContext())
+
+        assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (200, content_type)
+
+    @pytest.mark.parametrize(
+        ("accept", "content_type"),
+        [
+            ("application/vnd.coco+json", "application/json"),
+            ("text/plain", "text/plain"),
+            ("text/xml", "application/xml"),
+        ],
+    )
+    def test_they_come_by_accept_too(
+        self, build: Build, halves: bytes, accept: str, content_type: str
+    ) -> None:
+        event = http_event(path="/v1/detect", body=halves, headers={"accept": accept})
+
+        answer = build("detection")(event, FakeContext())
+
+        assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (200, content_type)
+        assert answer["isBase64Encoded"] is False
+
+    @pytest.mark.parametrize("task", ["detection", "segmentation"])
+    def test_json_can_be_asked_for_where_a_picture_is_accepted(
+        self, build: Build, halves: bytes, task: Task
+    ) -> None:
+        event = http_event(
+            path=ROUTES[task], body=halves, query={"format": "json"}, headers={"accept": "image/png"}
+        )
+
+        status, body = _call(build(task), event)
+
+        assert (status, body["image"]) == (200, {"width": 60, "height": 40})
+
+    def test_an_index_png_has_the_photos_halves(self, build: Build, halves: bytes) -> None:
+        event = http_event(path="/v1/segment", body=halves, query={"format": "index-png"})
+
+        answer = build("segmentation")(event, FakeContext())
+
+        indices = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["body"]))))
+        assert indices.shape == (40, 60)
+        assert (indices[:, :30] == 0).mean() > 0.96
+        assert (indices[:, 30:] == 1).mean() > 0.96
+
+    @pytest.mark.usefixtures("deployment")
+    def test_the_photo_is_called_as_the_caller_says_or_else_as_it_came(
+        self, build: Build, s3: S3Client, halves: bytes
+    ) -> None:
+        handler = build("detection", VISION_INPUT_BUCKET="inbox", VISION_RESULTS_BUCKET="outbox")
+        s3.put_object(Bucket="inbox", Key="holiday/beach.png", Body=halves)
+        reference = json.dumps({"s3": {"bucket": "inbox", "key": "holiday/beach.png"}}).encode()
+        requests = [
+            (halves, "image/png", {}, "image"),
+            (halves, "image/png", {"file_name": "a/b.png"}, "a/b.png"),
+            (multipart({"image": halves}, "x"), "multipart/form-data; boundary=x", {}, "photo.jpg"),
+            (reference, "application/json", {}, "beach.png"),
+            (reference, "application/json", {"file_name": "c.png"}, "c.png"),
+        ]
+
+        for body, content_type, query, expected in requests:
+            headers = {"content-type": content_type}
+            event = http_event(
+                path="/v1/detect", body=body, headers=headers, query={"format": "coco", **query}
+            )
+
+            status, document = _call(handler, event)
+
+            assert (status, document["images"][0]["file_name"]) == (200, expected)
+
+    @pytest.mark.usefixtures("deployment")
+    def test_one_too_large_to_send_is_stored_in_its_own_type(
+        self, build: Build, s3: S3Client, halves: bytes
+    ) -> None:
+        handler = build(
+            "detection",
+            VISION_INPUT_BUCKET="inbox",
+            VISION_RESULTS_BUCKET="outbox",
+            VISION_MAX_BYTES=str(len(halves)),
+        )
+        event = http_event(path="/v1/detect", body=halves, query={"format": "voc"})
+
+        status, body = _call(handler, event)
+
+        location = body["result_location"]
+        stored = s3.get_object(Bucket=location["bucket"], Key=location["key"])
+        assert status == 200
+        assert stored["ContentType"] == "application/xml"
+        assert stored["Body"].read().startswith(b"<annotation>")
+
+    def test_one_too_large_to_send_and_nowhere_to_store_is_refused(self, build: Build, halves: bytes) -> None:
+        event = http_event(path="/v1/detect", body=halves, query={"format": "voc"})
+
+        status, problem = _call(build("detection", VISION_MAX_BYTES=str(len(halves))), event)
+
+        assert status == 413
+        assert "fewer labels" in problem["detail"]
+
+    @pytest.mark.parametrize("path", ["/hf/object-detection", "/v1/classify"])
+    def test_no_other_route_takes_them(self, build: Build, halves: bytes, path: str) -> None:
+        task: Task = "classification" if path == "/v1/classify" else "detection"
+
+        status, problem = _call(build(task), http_event(path=path, body=halves, query={"format": "coco"}))
+
+        assert (status, problem["parameter"]) == (400, "format")
+
+    def test_a_plain_invocation_answers_json_alone(self, build: Build, halves: bytes) -> None:
+        image = base64.b64encode(halves).decode()
+
+        answer = build("detection")({"image": image, "parameters": {"format": "coco"}}, FakeContext())
+
+        assert (answer["status"], answer["parameter"]) == (400, "format")
+
+
 class TestComposition:
     """The steps put together, with stand-ins for the two seams: the runner and the object store."""
 
@@ -635,8 +770,8 @@ from tests.fakes import FakeContext, http_event
 
 handler = importlib.import_module(f"functions.{sys.argv[1]}.app").handler
 answer = handler(http_event(path=sys.argv[2], body=sys.stdin.buffer.read()), FakeContext())
-slow = {"boto3", "botocore.session", "botocore.client", "pydantic", "vision.cache"} & set(sys.modules)
-print(json.dumps([answer["statusCode"], sorted(slow)]))
+unwanted = {"boto3", "botocore.session", "botocore.client", "pydantic", "vision.cache", "vision.exports"}
+print(json.dumps([answer["statusCode"], sorted(unwanted & set(sys.modules))]))
 """
 
 

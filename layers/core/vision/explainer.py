@@ -56,12 +56,13 @@ class Explainer:
     def answer(self, call: HttpCall, watch: Stopwatch) -> Reply:
         """Answers a call to `/v1/explain`."""
         request = body.read_request(call, self._settings.max_bytes)
-        content_type = response.preferred_type(call.headers.get("accept", ""))
-        is_picture = content_type.startswith("image/")
+        form = response.preferred_format(call.headers.get("accept", ""), ("json", *response.PICTURES))
+        is_picture = form in response.PICTURES
         seconds = min(_HTTP_S, watch.seconds_left)
         found = self._explain(request, watch, seconds=seconds, with_photo=is_picture)
         if is_picture:
             with watch.stage("draw"):
+                content_type = response.PICTURES[form]
                 reply = Reply(200, encode(overlay(found), content_type), content_type)
         else:
             reply = replies.json_reply(document(found))

@@ -11,6 +11,7 @@ from vision.aws import ObjectStore
 from vision.card import Task
 from vision.delivery import Delivery
 from vision.errors import InvalidModel, NotFound, Unavailable
+from vision.forms import FORMATS, read_http_parameters
 from vision.models import Models
 from vision.params import Parameters, read_hf_parameters, read_parameters
 from vision.pipeline import predict
@@ -43,15 +44,18 @@ class InferenceService:
     def answer(self, call: HttpCall, watch: Stopwatch) -> Reply:
         """Answers a call to a `/v1` route."""
         request = body.read_request(call, self._settings.max_bytes)
-        parameters = read_parameters(self._task, request.parameters)
-        content_type = response.preferred_type(call.headers.get("accept", ""))
-        is_picture = content_type.startswith("image/") and self._task != "classification"
-        answer = self.predict(request, parameters, watch, with_photo=is_picture)
-        if is_picture:
-            reply = response.picture(answer, content_type)
-        else:
-            reply = replies.json_reply(response.document(answer, parameters.mask_format))
-        return self._bounded(reply, answer, call.request_id)
+        parameters, form = read_http_parameters(self._task, request.parameters)
+        name = form.format or response.preferred_format(
+            call.headers.get("accept", ""), FORMATS.get(self._task, ("json",))
+        )
+        answer = self.predict(request, parameters, watch, with_photo=name in response.PICTURES)
+        reply = response.formatted(
+            answer,
+            name,
+            mask_format=parameters.mask_format,
+            file_name=form.file_name or request.file_name or "image",
+        )
+        return self._bounded(reply, answer, call.request_id, advice=_ADVICE.get(name, "ask for fewer labels"))
 
     def answer_hf(self, call: HttpCall, watch: Stopwatch) -> Reply:
         """Answers a call that speaks the Hugging Face Inference API."""
@@ -74,7 +78,9 @@ class InferenceService:
             parameters = read_parameters(self._task, request.parameters)
             answer = self.predict(request, parameters, watch)
             found = response.document(answer, parameters.mask_format)
-            return self._bounded(replies.json_reply(found), answer, context.aws_request_id)
+            return self._bounded(
+                replies.json_reply(found), answer, context.aws_request_id, advice=_ADVICE["json"]
+            )
 
         return self._delivery.answer_plainly(document, context, answered)
 
@@ -98,7 +104,13 @@ class InferenceService:
         count_image(watch)
         return answer
 
-    def _bounded(self, reply: Reply, answer: Answer, request_id: str) -> Reply:
-        return self._delivery.bounded(
-            reply, response.envelope(answer), request_id, advice="ask for mask_format=none or rle"
-        )
+    def _bounded(self, reply: Reply, answer: Answer, request_id: str, *, advice: str) -> Reply:
+        return self._delivery.bounded(reply, response.envelope(answer), request_id, advice=advice)
+
+
+# How to ask for less, by the format of what is too large.
+_ADVICE = {
+    "json": "ask for mask_format=none or rle",
+    "png": "ask for format=jpeg or json",
+    "jpeg": "ask for format=json",
+}

@@ -31,10 +31,17 @@ ImageSource = InlineImage | S3Object
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to answer for, with its parameters not yet checked."""
+    """One image to answer for, with its parameters not yet checked.
+
+    Attributes:
+        source: where the image is.
+        parameters: values by name.
+        file_name: of the image, without its folder; empty: the request does not tell.
+    """
 
     source: ImageSource
     parameters: Mapping[str, object] = field(default_factory=dict)
+    file_name: str = ""
 
 
 # Why the authorizer of a call names no caller: no key, none that is known, no way to tell, too many calls.

@@ -1,4 +1,4 @@
-"""A result -> what goes over the wire: native JSON, Hugging Face JSON, pictures.
+"""A result -> what goes over the wire: native JSON, Hugging Face JSON, pictures, what data sets are made of.
 
 What only some answers need is imported where it is used, at the first of them: masks, polygons and drawing
 take 12 ms of a cold start.
@@ -6,7 +6,7 @@ take 12 ms of a cold start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pybase64
@@ -19,6 +19,8 @@ from vision.request import Reply
 from vision.results import Answer, Classification, Detections, Segmentation
 
 Mask = NDArray[np.bool_]
+
+PICTURES = {"png": "image/png", "jpeg": "image/jpeg"}
 
 
 def document(answer: Answer, mask_format: str) -> dict[str, Json]:
@@ -48,6 +50,27 @@ def hf_document(answer: Answer) -> list[dict[str, Json]]:
     ]
 
 
+def formatted(answer: Answer, name: str, *, mask_format: str, file_name: str) -> Reply:
+    """An answer in one of its task's `forms.FORMATS`.
+
+    Args:
+        answer: with the photo, where the format is one of `PICTURES`.
+        name: of the format.
+        mask_format: of masks in native JSON.
+        file_name: of the photo, for documents that name it.
+
+    Raises:
+        InvalidParameter: when the format cannot hold the answer.
+    """
+    if name == "json":
+        return replies.json_reply(document(answer, mask_format))
+    if name in PICTURES:
+        return picture(answer, PICTURES[name])
+    from vision.exports import FORMATS  # noqa: PLC0415
+
+    return FORMATS[name](answer, file_name)
+
+
 def picture(answer: Answer, content_type: str) -> Reply:
     """The photo with what was found drawn on it, as `image/png` or `image/jpeg`."""
     from vision.draw import overlay  # noqa: PLC0415
@@ -64,21 +87,30 @@ def envelope(answer: Answer) -> dict[str, Json]:
     }
 
 
-def preferred_type(accept: str) -> str:
-    """What of JSON, PNG and JPEG an `Accept` header likes best; JSON where it does not care."""
-    liked = (_OFFERS[name] for name in replies.accepted(accept) if name in _OFFERS)
-    return next(liked, "application/json")
+def preferred_format(accept: str, formats: Sequence[str]) -> str:
+    """What of some formats an `Accept` header likes best; `json` where it does not care."""
+    liked = replies.accepted(accept)
+    if any(name in ("application/json", "text/html") for name in liked):
+        liked = [name for name in liked if name not in _UNASKED]
+    offers = (_OFFERS[name] for name in liked if name in _OFFERS)
+    return next((name for name in offers if name in formats), "json")
 
 
 _OFFERS = {
-    "application/json": "application/json",
-    "application/*": "application/json",
-    "*/*": "application/json",
-    "image/png": "image/png",
-    "image/jpeg": "image/jpeg",
-    "image/jpg": "image/jpeg",
-    "image/*": "image/jpeg",
+    "application/json": "json",
+    "application/*": "json",
+    "*/*": "json",
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
+    "image/*": "jpeg",
+    "application/vnd.coco+json": "coco",
+    "application/xml": "voc",
+    "text/xml": "voc",
+    "text/plain": "yolo",
 }
+# Browsers name them beside HTML, and HTTP libraries beside JSON, whatever they came for.
+_UNASKED = ("application/xml", "text/xml", "text/plain")
 
 
 def _classes(answer: Answer, result: Classification) -> list[dict[str, Json]]:
