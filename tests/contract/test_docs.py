@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.template import TEMPLATE, read_template
-from vision import params, settings
+from vision import forms, params, settings
 
 ROOT = TEMPLATE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +19,10 @@ def test_every_setting_is_in_the_readme(variable: str) -> None:
     assert f"`{variable}`" in README
 
 
-@pytest.mark.parametrize("parameter", sorted({name for table in params.TABLE.values() for name in table}))
+@pytest.mark.parametrize(
+    "parameter",
+    sorted({name for table in (*params.TABLE.values(), *forms.FORM_TABLE.values()) for name in table}),
+)
 def test_every_request_parameter_is_in_the_readme(parameter: str) -> None:
     assert f"| `{parameter}` |" in README
 
