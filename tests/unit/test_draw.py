@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -65,6 +66,20 @@ def test_a_mask_tints_its_pixels_and_leaves_the_others() -> None:
     assert np.array_equal(drawn[150, 250], drawn[199, 299])
 
 
+def test_a_mask_is_outlined_inside_but_not_where_the_photo_ends() -> None:
+    class_map = np.zeros((200, 300), np.uint8)
+    class_map[100:, 150:] = 1
+    class_map[160, 220] = 0  # a hole of one pixel
+
+    drawn = overlay(_answer(_gray(200, 300), Segmentation(class_map, (1,))))
+
+    outline = (drawn == color_of(1)).all(axis=-1)
+    outline[:60] = False  # of the legend
+    thickness = 2
+    distance = cv2.distanceTransform(class_map, cv2.DIST_L1, 3)
+    assert np.array_equal(outline, (distance > 0) & (distance <= thickness))
+
+
 def test_a_classification_is_the_photo_itself(photo: Pixels) -> None:
     nothing = Classification(np.empty(0, np.int64), np.empty(0, np.float32))
 
@@ -105,7 +120,7 @@ def test_photos_of_any_shape_can_be_drawn_on(size: tuple[int, int], class_id: in
 
 @pytest.mark.parametrize(
     ("size", "lowest", "highest"),
-    [((60, 40), 8, 20), ((1000, 1300), 20, 40), ((30, 20_000), 8, 20), ((4000, 4900), 80, 130)],
+    [((60, 40), 10, 24), ((1000, 1300), 25, 50), ((30, 20_000), 10, 24), ((4000, 4900), 80, 130)],
     ids=["small", "photo", "narrow", "large"],
 )
 def test_labels_are_as_large_as_the_picture_bears(size: tuple[int, int], lowest: int, highest: int) -> None:

@@ -48,7 +48,7 @@ def overlay(explanation: Explanation) -> NDArray[np.uint8]:
     picture = image.point(lambda value: value * _UNSEEN)
     picture.paste(image.crop((left, top, right, bottom)), (left, top))
     picture.paste(heat, (left, top), alpha)
-    font, line = lettering(image)
+    font, line = lettering(*image.size)
     if explanation.target.box:
         edges = np.array(explanation.target.box) * (across, down, across, down)
         _frame(ImageDraw.Draw(picture), edges.tolist(), line)
