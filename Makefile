@@ -56,6 +56,9 @@ starter: .venv/.local  ## train the starter models anew, in about two hours: DAT
 		PYTHONPATH=scripts:layers/core .venv-convert/bin/python -m train.$$task "$(DATA)" $(OPTIONS) || exit 1; \
 	done
 
+pictures: .venv/.test  ## make the pictures of the README anew, from the running service; the page takes a Chromium
+	@$(BIN)/python scripts/pictures.py $(OPTIONS)
+
 samples: .venv/.base  ## put four photos to try the service on into samples/
 	@$(BIN)/python scripts/samples.py
 
@@ -112,4 +115,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-$*/bin/python -m pip install --quiet --group $*
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize starter samples bench bench-cold layers lock keys build deploy clean
+.PHONY: help run test test-conversion models convert evaluate quantize starter pictures samples bench bench-cold layers lock keys build deploy clean
