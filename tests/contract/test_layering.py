@@ -31,6 +31,7 @@ ORDER = (
     "transform_parts",
     *("perturb", "targets", "probe", "attribution", "faithfulness"),
     *("explanation", "explain", "heatmap", "explainer"),
+    *("tensors", "coding", "infer_request", "infer_reply", "open_inference"),
     *("edge", "portal", "service", "cli"),
 )
 # Who may import a package.

@@ -257,7 +257,7 @@ class TestProblems:
         assert reply.headers["Allow"] == "GET, POST"
 
     def test_hugging_face_clients_find_the_text_under_error(self) -> None:
-        reply = replies.problem_reply(errors.BadRequest("no image"), "id", is_hf=True)
+        reply = replies.problem_reply(errors.BadRequest("no image"), "id", with_error=True)
 
         assert json.loads(reply.body)["error"] == "no image"
 

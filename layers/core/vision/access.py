@@ -7,7 +7,15 @@ from vision.request import HttpCall, Identity
 from vision.settings import Auth
 
 # The service's health, description and page hold nothing that the repository does not.
-OPEN = frozenset({("GET", "/health"), ("GET", "/"), ("GET", "/openapi.json")})
+OPEN = frozenset(
+    {
+        ("GET", "/health"),
+        ("GET", "/"),
+        ("GET", "/openapi.json"),
+        ("GET", "/v2/health/live"),
+        ("GET", "/v2/health/ready"),
+    }
+)
 
 
 def require_caller(call: HttpCall, auth: Auth) -> None:

@@ -18,6 +18,7 @@ from vision.forms import last_part
 from vision.request import HttpCall, InlineImage, Request, S3Object
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
+_ADVICE = "upload the image with POST /v1/jobs"
 _FILES = ("mask",)  # fields of a form, beside the image, that are bytes and no text
 # Compiled when first used, and kept by `re`: a photo as it is, the most common body, needs none of them.
 _BOUNDARY = r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))'
@@ -94,8 +95,20 @@ def read_json(call: HttpCall, max_bytes: int) -> dict[str, Any]:
     return document
 
 
-def read_bytes(call: HttpCall, max_bytes: int) -> bytes:
+def read_bytes(
+    call: HttpCall,
+    max_bytes: int,
+    *,
+    what: str = "an image",
+    advice: str = _ADVICE,
+) -> bytes:
     """Gives the bytes of a call's body; those of a form or of JSON may exceed `max_bytes` a little.
+
+    Args:
+        call: the request.
+        max_bytes: largest image, in bytes.
+        what: to send, where nothing is.
+        advice: how to send more.
 
     Raises:
         BadRequest: when the body is empty or its base64 is broken.
@@ -103,10 +116,10 @@ def read_bytes(call: HttpCall, max_bytes: int) -> bytes:
     """
     limit = int(max_bytes * _ENVELOPE)
     if len(call.body) > (_base64_length(limit) if call.is_base64 else limit):
-        raise _too_large(len(call.body) * 3 // 4 if call.is_base64 else len(call.body), max_bytes)
+        raise _too_large(len(call.body) * 3 // 4 if call.is_base64 else len(call.body), max_bytes, advice)
     data = _from_base64(call.body, "the body") if call.is_base64 else _utf8(call.body, "the body")
     if not data:
-        raise BadRequest("the body is empty; send an image")
+        raise BadRequest(f"the body is empty; send {what}")
     return data
 
 
@@ -236,7 +249,5 @@ def _limited(data: bytes, max_bytes: int) -> bytes:
     return data
 
 
-def _too_large(num_bytes: int, max_bytes: int) -> TooLarge:
-    return TooLarge(
-        f"the body has {num_bytes:,} bytes, the limit is {max_bytes:,}; upload the image with POST /v1/jobs"
-    )
+def _too_large(num_bytes: int, max_bytes: int, advice: str = _ADVICE) -> TooLarge:
+    return TooLarge(f"the body has {num_bytes:,} bytes, the limit is {max_bytes:,}; {advice}")

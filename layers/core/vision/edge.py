@@ -176,7 +176,7 @@ def _failed(call: HttpCall, error: VisionError) -> Reply:
     count_failure(error.kind)
     if error.is_retryable:
         logger.error("failed", extra={"kind": error.kind, "detail": error.detail})
-    return problem_reply(error, call.request_id, is_hf=call.path.startswith("/hf/"))
+    return problem_reply(error, call.request_id, with_error=call.path.startswith(("/hf/", "/v2")))
 
 
 def _as_event(reply: Reply) -> dict[str, Any]:

@@ -37,10 +37,10 @@ def problem(error: VisionError, request_id: str) -> dict[str, Json]:
     }
 
 
-def problem_reply(error: VisionError, request_id: str, *, is_hf: bool = False) -> Reply:
-    """An error as a reply; Hugging Face clients look for its text under `error`."""
+def problem_reply(error: VisionError, request_id: str, *, with_error: bool = False) -> Reply:
+    """An error as a reply; clients of Hugging Face and of the Open Inference Protocol look under `error`."""
     members = problem(error, request_id)
-    if is_hf:
+    if with_error:
         members["error"] = members["detail"]
     return Reply(error.status, to_json(members), "application/problem+json", error.headers)
 

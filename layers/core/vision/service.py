@@ -164,6 +164,25 @@ def build_explain() -> Handler:
 
 
 @_without_collections
+def build_open_inference() -> Handler:
+    """The handler of the function that speaks the Open Inference Protocol, for the models of all tasks."""
+    from vision.open_inference import OpenInference  # noqa: PLC0415
+
+    settings = read_settings(os.environ)
+    _bound_memory(settings.memory_mb)
+    service = OpenInference(settings, open_models(settings))
+    routes = {
+        ("GET", "/v2"): service.show_server,
+        ("GET", "/v2/health/live"): service.is_live,
+        ("GET", "/v2/health/ready"): service.is_ready,
+        ("GET", "/v2/models/{id}"): service.show_model,
+        ("GET", "/v2/models/{id}/ready"): service.is_model_ready,
+        ("POST", "/v2/models/{id}/infer"): service.infer,
+    }
+    return instrumented(Edge(routes, auth=settings.auth))
+
+
+@_without_collections
 def build_jobs() -> Handler:
     """The handler of the jobs function."""
     from vision.batches import Batches  # noqa: PLC0415
