@@ -31,8 +31,8 @@ ORDER = (
     "transform_parts",
     *("perturb", "targets", "probe", "attribution", "faithfulness"),
     *("explanation", "explain", "heatmap", "explainer"),
-    *("tensors", "coding", "infer_request", "infer_reply", "open_inference"),
-    *("edge", "portal", "service", "cli"),
+    *("tensors", "coding", "infer_body", "infer_request", "infer_reply", "open_inference"),
+    *("edge", "portal", "startup", "service", "cli"),
 )
 # Who may import a package.
 IMPORTERS = {

@@ -41,6 +41,12 @@ PATHS = {
     "/v1/batches/{id}": "JobsFunction",
     "/v1/models": "PortalFunction",
     "/v1/models/{id}": "PortalFunction",
+    "/v2": "OpenInferenceFunction",
+    "/v2/health/live": "OpenInferenceFunction",
+    "/v2/health/ready": "OpenInferenceFunction",
+    "/v2/models/{id}": "OpenInferenceFunction",
+    "/v2/models/{id}/ready": "OpenInferenceFunction",
+    "/v2/models/{id}/infer": "OpenInferenceFunction",
     "/health": "PortalFunction",
     "$default": "PortalFunction",
 }
@@ -65,7 +71,7 @@ def test_every_path_of_the_contract_has_its_function(template: Template) -> None
 def test_the_code_serves_the_paths_that_the_template_routes() -> None:
     sources = "\n".join(path.read_text() for path in (REPOSITORY / "layers/core/vision").glob("*.py"))
 
-    served = set(re.findall(r'"(/(?:v1|hf)/[\w/{}-]+|/health)"', sources))
+    served = set(re.findall(r'"(/(?:v1|v2|hf)/[\w/{}-]+|/v2|/health)"', sources))
 
     assert served == PATHS.keys() - {"$default"}
 

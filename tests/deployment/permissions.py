@@ -48,6 +48,7 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
             ),
             ("states:DescribeMapRun", _executions(ids, "mapRun", "/Images:id")),
         ],
+        "OpenInferenceRole": lambda: [],
         "PortalRole": lambda: [],
         "AuthorizerRole": lambda: [("secretsmanager:GetSecretValue", ids["ApiKeys"])],
         "NoticesRole": lambda: [
@@ -86,14 +87,14 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
         "DeploymentRole": lambda: [
             *(
                 (f"lambda:{action}", f"{ids[f'{task}Function']}:live")
-                for task in ("Classification", "Detection", "Segmentation", "Transform", "Explain")
+                for task in _WITH_ALIAS
                 for action in ("GetAlias", "UpdateAlias", "GetProvisionedConcurrencyConfig")
             ),
             ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors"),
         ],
     }
     yield from by_role[role]()
-    if parameters["ModelsBucket"] and role in (*_WITH_MODELS, "PortalRole"):
+    if parameters["ModelsBucket"] and role in (*_WITH_MODELS, *_MODELS_ALONE):
         models = f"arn:aws:s3:::{parameters['ModelsBucket']}"
         yield "s3:GetObject", f"{models}/{parameters['ModelsPrefix']}/yolox/model.onnx"
         yield "s3:ListBucket", models
@@ -101,12 +102,14 @@ def needs(role: str, ids: Mapping[str, str], parameters: Mapping[str, str]) -> I
 
 
 _WITH_MODELS = ("ClassificationRole", "DetectionRole", "SegmentationRole", "ExplainRole")
+_MODELS_ALONE = ("OpenInferenceRole", "PortalRole")  # no photo, no result
+_WITH_ALIAS = ("Classification", "Detection", "Segmentation", "Transform", "Explain", "OpenInference")
 
 
 def _key_needs(role: str, parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """With a key of one's own, who reads must decrypt, and who writes to a bucket must ask for data keys."""
     key = parameters["KmsKeyArn"]
-    if not key or role == "DeploymentRole" or (role == "PortalRole" and not parameters["ModelsBucket"]):
+    if not key or role == "DeploymentRole" or (role in _MODELS_ALONE and not parameters["ModelsBucket"]):
         return
     yield "kms:Decrypt", key
     if role in (*_WITH_MODELS, "TransformRole", "JobsRole", "BatchRole"):

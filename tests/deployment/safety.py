@@ -11,6 +11,8 @@ from tests.deployment.deployed import Deployed
 from vision import errors
 
 TASKS = ("Classification", "Detection", "Segmentation", "Transform", "Explain")
+# What answers, by the name that its metrics have.
+SERVICES = {**{task: task.lower() for task in TASKS}, "OpenInference": "open-inference"}
 _TLS = {'{"Bool": {"aws:SecureTransport": "false"}}', '{"NumericLessThan": {"s3:TlsVersion": "1.2"}}'}
 # Metrics as AWS documents them, with the dimension that they have; the last are telemetry.py's.
 _METRICS = {
@@ -120,9 +122,9 @@ def _own_faults() -> set[str]:
 def _to_watch(it: Deployed) -> set[tuple[str, str]]:
     queue = {name: it.ids[name].rpartition(":")[2] for name in it.resources("AWS::SQS::Queue")}
     return {
-        *((metric, f"{task}Function") for task in TASKS for metric in ("Errors", "Throttles")),
-        *(("Latency", task.lower()) for task in TASKS),
-        *(("Failures", f"{reason}, {task.lower()}") for task in TASKS for reason in _own_faults()),
+        *((metric, f"{name}Function") for name in SERVICES for metric in ("Errors", "Throttles")),
+        *(("Latency", service) for service in SERVICES.values()),
+        *(("Failures", f"{reason}, {each}") for each in SERVICES.values() for reason in _own_faults()),
         *(("ApproximateAgeOfOldestMessage", queue[f"{task}Queue"]) for task in TASKS),
         *(
             ("ApproximateNumberOfMessagesVisible", queue[name])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from tests.deployment.safety import SERVICES
 from tests.deployment.test_wiring import DEPLOYMENTS
 from tests.deployment.wiring import TASKS
 
@@ -22,11 +23,11 @@ def resolved(parameters: dict[str, str], clients: Clients) -> dict[str, Any]:
 
 
 def callees(resources: dict[str, Any], task: str) -> set[str]:
-    """What HTTP and the queue of a task call."""
+    """What HTTP and the queue of a task call; tensors have no queue."""
     return {
         resources[f"{task}Integration"]["IntegrationUri"],
         resources[f"{task}Permission"]["FunctionName"],
-        resources[f"{task}Uploads"]["FunctionName"],
+        *({resources[f"{task}Uploads"]["FunctionName"]} if task in TASKS else ()),
     }
 
 
@@ -36,7 +37,7 @@ def test_where_versions_are_published_all_calls_go_through_the_alias(
 ) -> None:
     resources = resolved(LIVE[deployment], clients)
 
-    for task in TASKS:
+    for task in SERVICES:
         (callee,) = callees(resources, task)
         assert callee.endswith(f":function:{task}Function:live")
         assert resources[f"{task}Alias"]["FunctionVersion"] == f"{task}Version.Version"
@@ -48,13 +49,13 @@ def test_else_calls_go_to_the_function_itself_and_no_version_is_made(
 ) -> None:
     resources = resolved(PLAIN[deployment], clients)
 
-    for task in TASKS:
+    for task in SERVICES:
         (callee,) = callees(resources, task)
         assert callee.endswith(f":function:{task}Function")
         assert f"{task}Version" not in resources
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SERVICES)
 def test_what_changes_the_answers_is_a_new_version(task: str) -> None:
     resources = read_template().cloudformation["Resources"]
     function = resources[f"{task}Function"]["Properties"]
@@ -80,7 +81,7 @@ def test_what_changes_the_answers_is_a_new_version(task: str) -> None:
 )
 def test_a_description_is_no_longer_than_lambda_takes(either: dict[str, str], clients: Clients) -> None:
     longest = {
-        **{f"{task}MemoryMb": "10240" for task in TASKS},
+        **{f"{task}MemoryMb": "10240" for task in SERVICES},
         **{f"{task}TimeoutSeconds": "120" for task in TASKS},
         "ExplainTimeoutSeconds": "900",
         "Auth": "API_KEY",
@@ -95,7 +96,7 @@ def test_a_description_is_no_longer_than_lambda_takes(either: dict[str, str], cl
         for each in resources.values()
         if "Description" in each and "Code" in each
     )
-    for task in TASKS:
+    for task in SERVICES:
         described = resources[f"{task}Version"]["Description"]
         layers = len(resources[f"{task}Function"]["Layers"])
         # Numbers of layers have one digit here, and five at most for ever.
@@ -109,7 +110,7 @@ def test_a_description_is_no_longer_than_lambda_takes(either: dict[str, str], cl
 def test_an_alarm_turns_a_gradual_deployment_back(clients: Clients) -> None:
     resources = resolved(LIVE["with everything"], clients)
 
-    for task in TASKS:
+    for task in SERVICES:
         group = resources[f"{task}DeploymentGroup"]
         alarms = {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]}
         # A call that raises, a failure that is reported to the queue, an answer 5xx.

@@ -27,6 +27,7 @@ VARIABLES = {
     **{f"{task}Function": _INFERENCE for task in TASKS},
     "TransformFunction": {*_INFERENCE, "VISION_PRESETS"},
     "JobsFunction": {*_STORES, "VISION_AUTH", "VISION_STATE_MACHINE"},
+    "OpenInferenceFunction": {"VISION_AUTH"},
     "PortalFunction": {"VISION_AUTH"},
     "AuthorizerFunction": {"VISION_KEYS_SECRET", "VISION_AUTHORIZER_CACHE_S"},
     "NoticesFunction": set[str](),
@@ -106,7 +107,8 @@ def _preflights(it: Deployed) -> Iterator[str]:
             yield f"{key} has no preflight"
         elif preflight.get("AuthorizationType", "NONE") != "NONE" or "AuthorizerId" in preflight:
             yield f"the preflight of {key} asks for a caller"
-    sent = {"content-type", "idempotency-key", *_CREDENTIALS[it.template.parameters["Auth"]]}
+    sent = {"content-encoding", "content-type", "idempotency-key", "inference-header-content-length"}
+    sent |= _CREDENTIALS[it.template.parameters["Auth"]]
     if it.template.parameters["AllowedOrigins"]:
         for header in sorted(sent - set(it.of["HttpApi"]["CorsConfiguration"]["AllowHeaders"])):
             yield f"web pages may not send {header}"

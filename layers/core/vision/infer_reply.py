@@ -5,7 +5,8 @@ from __future__ import annotations
 from vision.card import ModelCard
 from vision.coding import choose, pack
 from vision.errors import InvalidParameter, TooLarge
-from vision.infer_request import HEADER_LENGTH, InferRequest, Wanted
+from vision.infer_body import HEADER_LENGTH
+from vision.infer_request import InferRequest, Wanted
 from vision.replies import Json, to_json
 from vision.request import Reply
 from vision.runner import Outputs

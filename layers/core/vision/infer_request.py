@@ -1,13 +1,8 @@
-"""The body of an infer request -> tensors for a model, held against its graph before anything is made.
-
-A JSON object, and behind it the bytes of the tensors that are not in it; a header says where it ends.
-"""
+"""An infer request -> tensors for a model, held against its graph before anything is made."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -16,8 +11,6 @@ from vision.frozen import dataclass
 from vision.runner import Signature
 from vision.tensors import Array, datatype, from_bytes, from_json
 
-HEADER_LENGTH = "inference-header-content-length"
-_DIGITS = re.compile(r"[0-9]{1,12}")
 _MAX_SIZE, _MAX_RANK = 2**63, 8  # of a dimension; of a shape that an error shows
 # Two that clients send though a path names the model, and version, already.
 _MEMBERS = ("id", "inputs", "outputs", "parameters", "model_name", "model_version")
@@ -54,44 +47,6 @@ class InferRequest:
     id: str | None
     tensors: Mapping[str, Array]
     outputs: tuple[Wanted, ...]
-
-
-def split_body(data: bytes, header_length: str | None, max_json: int) -> tuple[dict[str, Any], memoryview]:
-    """Gives the JSON object of a body, and the bytes behind it.
-
-    Args:
-        data: the body, unpacked.
-        header_length: the bytes that are JSON, as the header says; `None`: all are.
-        max_json: most bytes that may be JSON.
-
-    Raises:
-        BadRequest: when the body is shorter, or its JSON is no object.
-        TooLarge: when there is more JSON than that.
-    """
-    if header_length is None:
-        length = len(data)
-    elif not _DIGITS.fullmatch(header_length.strip()) or int(header_length) > len(data):
-        detail = (
-            f"Inference-Header-Content-Length: {header_length!r:.40} is not a length within the body of "
-            f"{len(data):,} bytes"
-        )
-        raise InvalidParameter(detail, parameter="Inference-Header-Content-Length")
-    else:
-        length = int(header_length)
-    if length > max_json:
-        raise TooLarge(
-            f"the JSON has {length:,} bytes, the limit is {max_json:,}; send tensors as binary data"
-        )
-    try:
-        document = json.loads(data[:length].decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        hint = (
-            "" if header_length else "; with binary data, Inference-Header-Content-Length says where it ends"
-        )
-        raise BadRequest(f"the body is not valid JSON: {error}{hint}") from error
-    if not isinstance(document, dict):
-        raise BadRequest(f"the JSON must be an object, not {type(document).__name__}")
-    return document, memoryview(data)[length:]
 
 
 def read_infer_request(
@@ -267,7 +222,3 @@ def _known(members: Mapping[str, Any], known: tuple[str, ...], where: str) -> No
 def _shown(value: object) -> str:
     """What came in place of a text; of what may be large or deep, only its type."""
     return f"{value!r:.60}" if isinstance(value, str) else f"a JSON {type(value).__name__}"
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")

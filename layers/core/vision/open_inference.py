@@ -12,8 +12,9 @@ from vision.body import read_bytes
 from vision.card import ModelCard
 from vision.coding import unpack
 from vision.errors import BadRequest, InvalidModel, VisionError
+from vision.infer_body import HEADER_LENGTH, split_body
 from vision.infer_reply import EXPANSION, infer_reply
-from vision.infer_request import HEADER_LENGTH, InferRequest, read_infer_request, split_body
+from vision.infer_request import InferRequest, read_infer_request
 from vision.models import Model, Models
 from vision.replies import Json
 from vision.request import HttpCall, Reply

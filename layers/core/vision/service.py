@@ -9,12 +9,9 @@ Each builder imports what its function needs, and no other pays for it at a cold
 from __future__ import annotations
 
 import functools
-import gc
 import os
-import resource
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -26,42 +23,21 @@ from vision.models import Models, open_runner
 from vision.request import Upload
 from vision.settings import LAYER_MODELS, BucketFolder, Settings, read_settings
 from vision.sources import FolderSource, ModelSource
+from vision.startup import bound_memory, without_collections
 from vision.telemetry import Handler, instrumented, logger
 
 if TYPE_CHECKING:
     from vision.runner import Runner
     from vision.uploads import Uploads
 
-_MAPPED_MB = 120
-_Arguments = ParamSpec("_Arguments")
-_Built = TypeVar("_Built")
 
-
-def _without_collections(build: Callable[_Arguments, _Built]) -> Callable[_Arguments, _Built]:
-    """Lets no garbage be collected while modules are imported, which takes a tenth longer with it.
-
-    What is there by then stays: later collections need not walk through it.
-    """
-
-    @functools.wraps(build)
-    def built(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Built:
-        gc.disable()
-        try:
-            return build(*arguments, **options)
-        finally:
-            gc.enable()
-            gc.freeze()
-
-    return built
-
-
-@_without_collections
+@without_collections
 def build_inference(task: Task) -> Handler:
     """The handler of a task's function, with its default model loaded."""
     from vision.inference import InferenceService  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    _bound_memory(settings.memory_mb)
+    bound_memory(settings.memory_mb)
     models, store = open_models(settings), aws.S3Store()
     service = InferenceService(task, settings, models, store)
     service.warm()
@@ -99,14 +75,14 @@ def build_inference(task: Task) -> Handler:
     return instrumented(edge)
 
 
-@_without_collections
+@without_collections
 def build_transform() -> Handler:
     """The handler of the transform function."""
     from vision.presets import read_presets  # noqa: PLC0415
     from vision.transform_service import TransformService  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    _bound_memory(settings.memory_mb)
+    bound_memory(settings.memory_mb)
     presets, store = read_presets(settings.presets), aws.S3Store()
     service = TransformService(settings, presets, store)
 
@@ -137,13 +113,13 @@ def build_transform() -> Handler:
     return instrumented(edge)
 
 
-@_without_collections
+@without_collections
 def build_explain() -> Handler:
     """The handler of the function that explains answers, of all tasks."""
     from vision.explainer import Explainer  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    _bound_memory(settings.memory_mb)
+    bound_memory(settings.memory_mb)
     explainer = Explainer(settings, open_models(settings), aws.S3Store())
     explainer.warm()
 
@@ -163,13 +139,13 @@ def build_explain() -> Handler:
     return instrumented(edge)
 
 
-@_without_collections
+@without_collections
 def build_open_inference() -> Handler:
     """The handler of the function that speaks the Open Inference Protocol, for the models of all tasks."""
     from vision.open_inference import OpenInference  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    _bound_memory(settings.memory_mb)
+    bound_memory(settings.memory_mb)
     service = OpenInference(settings, open_models(settings))
     routes = {
         ("GET", "/v2"): service.show_server,
@@ -182,7 +158,7 @@ def build_open_inference() -> Handler:
     return instrumented(Edge(routes, auth=settings.auth))
 
 
-@_without_collections
+@without_collections
 def build_jobs() -> Handler:
     """The handler of the jobs function."""
     from vision.batches import Batches  # noqa: PLC0415
@@ -202,7 +178,7 @@ def build_jobs() -> Handler:
     return instrumented(Edge(routes, auth=settings.auth))
 
 
-@_without_collections
+@without_collections
 def build_portal(app: str | Path) -> Handler:
     """The handler of the portal function; the template sends it every path that no other function has.
 
@@ -253,17 +229,6 @@ def _source(place: Path | BucketFolder) -> ModelSource:
     # A name of its own for each user of the machine, who alone may enter it.
     folder = Path(tempfile.gettempdir()) / f"vision-models-{os.getuid()}"
     return BucketSource(place, store, ModelCache(folder, store))
-
-
-def _bound_memory(memory_mb: int) -> None:
-    """Lets an allocation fail where Lambda would kill the process, and with it whoever waits for an answer.
-
-    Some formats take more memory than their header tells of: an AVIF frame may be larger than its picture.
-    """
-    if memory_mb:
-        # What Lambda counts and this limit does not, libraries mapped from files, takes about 100 MB.
-        limit = (memory_mb - _MAPPED_MB) * 2**20
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 _PATHS: dict[Task, tuple[str, str]] = {

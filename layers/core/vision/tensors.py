@@ -105,6 +105,8 @@ def to_json(array: Array) -> str:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("JSON has no word for infinity, nor for what is no number")
     text = (_DIGITS.get(name, "%d,") * array.size) % tuple(array.ravel().tolist())
+    if name in _DIGITS:
+        text = text.replace("-0,", "-0.0,")  # else it reads as the whole number 0; exponents have two digits
     return f"[{text[:-1]}]"
 
 
