@@ -384,6 +384,46 @@ def _is_told(_: World, answer: Any) -> None:
     assert answer == {"batchItemFailures": []}
 
 
+def _with_query(path: str, query: Mapping[str, str], world: World) -> Any:
+    return _photo_over_http(path, world) | {"queryStringParameters": dict(query)}
+
+
+def _is_a_picture(_: World, reply: Any) -> None:
+    assert reply["statusCode"] == 200, reply["body"]
+    assert reply["headers"]["Content-Type"] == "image/png"
+    assert base64.b64decode(reply["body"]).startswith(b"\x89PNG")
+
+
+def _has_a_map(_: World, reply: Any) -> None:
+    assert reply["statusCode"] == 200, reply["body"]
+    document = json.loads(reply["body"])
+    assert (document["runs"], document["task"]) == (64, "classification")
+    assert document["map"]["values"]
+
+
+def _tensors(_: World) -> Any:
+    """The event for a black picture as bytes, for the classifier of the layers."""
+    card = next((LAYERS / architecture()).glob("ClassificationModels/models/*/card.json"))
+    facts = json.loads(card.read_text(encoding="utf-8"))
+    height, width = facts["input"]["size"]
+    shape = [1, height, width, 3] if facts["input"]["layout"] == "NHWC" else [1, 3, height, width]
+    data = bytes(height * width * 3 * (1 if facts["input"]["dtype"] == "uint8" else 4))
+    tensor = {"name": facts["input"]["name"], "shape": shape, "parameters": {"binary_data_size": len(data)}}
+    tensor["datatype"] = {"uint8": "UINT8", "float32": "FP32"}[facts["input"]["dtype"]]
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    event = http_event("POST", f"/v2/models/{card.parent.name}/infer", head + data)
+    event["headers"]["inference-header-content-length"] = str(len(head))
+    return event
+
+
+def _gives_tensors(_: World, reply: Any) -> None:
+    assert reply["statusCode"] == 200, reply["body"]
+    body = base64.b64decode(reply["body"])
+    length = int(reply["headers"]["inference-header-content-length"])
+    outputs = json.loads(body[:length])["outputs"]
+    assert sum(each["parameters"]["binary_data_size"] for each in outputs) == len(body) - length > 0
+
+
 PATHS = {
     "ClassificationFunction": "/v1/classify",
     "DetectionFunction": "/v1/detect",
@@ -400,6 +440,20 @@ CASES = [
     Case("PortalFunction", "health", lambda _: http_event("GET", "/health"), _is_healthy),
     Case("PortalFunction", "the list of models", list_models, _names_every_model),
     Case("PortalFunction", "a path of no function", lambda _: http_event("GET", "/no/such"), _is_a_problem),
+    Case(
+        "TransformFunction",
+        "a photo to turn",
+        partial(_with_query, "/v1/transform", {"ops": "rotate:90"}),
+        _is_a_picture,
+    ),
+    Case(
+        "ExplainFunction",
+        "a photo to explain",
+        partial(_with_query, "/v1/explain", {"budget": "64"}),
+        _has_a_map,
+    ),
+    Case("OpenInferenceFunction", "readiness", lambda _: http_event("GET", "/v2/health/ready"), _is_healthy),
+    Case("OpenInferenceFunction", "a tensor as bytes", _tensors, _gives_tensors),
     Case("NoticesFunction", "a job that ended", _job_ended, _is_told),
     Case("AuthorizerFunction", "a call with a key", call_with_key, _names_the_caller),
 ]

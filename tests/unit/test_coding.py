@@ -7,11 +7,12 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.coding import choose, pack, unpack
+from vision.coding import choose, pack, shrinks, unpack
 from vision.errors import BadRequest, TooLarge, UnsupportedFormat
 
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -63,6 +64,15 @@ def test_what_is_cut_off_or_goes_on_or_is_not_packed_is_refused(coding: str) -> 
 def test_another_coding_is_named_in_the_refusal(coding: str) -> None:
     with pytest.raises(UnsupportedFormat, match=r"Content-Encoding: .* is not taken; gzip and deflate are"):
         unpack(b"", coding, 1000)
+
+
+def test_floats_as_bytes_are_not_worth_packing_and_class_maps_are() -> None:
+    drawn = np.random.default_rng(0)
+
+    assert not shrinks(drawn.standard_normal(300_000).astype(np.float32).tobytes())
+    assert shrinks(drawn.integers(0, 21, 100_000).astype(np.int64).tobytes())
+    assert shrinks(b"a" * 300_000)
+    assert not shrinks(b"")
 
 
 @pytest.mark.parametrize(

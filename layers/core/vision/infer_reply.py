@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vision.card import ModelCard
-from vision.coding import choose, pack
+from vision.coding import choose, pack, shrinks
 from vision.errors import InvalidParameter, TooLarge
 from vision.infer_body import HEADER_LENGTH
 from vision.infer_request import InferRequest, Wanted
@@ -50,7 +50,7 @@ def infer_reply(
         body = b"".join((document, *binary))
         content_type = "application/octet-stream"
         headers[HEADER_LENGTH] = str(len(document))
-    if coding and len(body) >= _MIN_PACKED:
+    if coding and (len(body) > max_bytes or (len(body) >= _MIN_PACKED and shrinks(body))):
         body = pack(body, coding)
         headers["Content-Encoding"] = coding
     if len(body) > max_bytes:
