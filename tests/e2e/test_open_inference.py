@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from PIL import Image
 from tests.e2e.conftest import MODELS, REPOSITORY, LocalService, Start
 from tests.reference import mobilenet
 from tests.reference.sessions import open_session
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, aio
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from samples import SamplesError, write_samples
@@ -153,6 +154,21 @@ def test_the_client_s_compression_works_both_ways(starters: InferenceServerClien
 
     plain = starters.infer(STARTERS[2], _inputs(array, metadata, binary=True))
     np.testing.assert_array_equal(packed.as_numpy("output"), plain.as_numpy("output"))
+
+
+def test_the_asynchronous_client_works_too(starter_service: LocalService) -> None:
+    """It asks for packed answers by itself."""
+    array = np.random.default_rng(7).integers(0, 256, (1, 192, 192, 3), np.uint8)
+
+    async def ask() -> list[NDArray[Any]]:
+        async with aio.InferenceServerClient(starter_service.url.removeprefix("http://")) as client:
+            inputs = _inputs(array, await client.get_model_metadata(STARTERS[2]), binary=True)
+            outputs = [[InferRequestedOutput("output", binary_data=form)] for form in (True, False)]
+            answers = [await client.infer(STARTERS[2], inputs, outputs=each) for each in outputs]
+            return [answer.as_numpy("output") for answer in answers]
+
+    for found in asyncio.run(ask()):
+        assert _same(found, _by_hand(STARTERS[2], array)["output"])
 
 
 def test_a_batch_is_answered_as_its_pictures_are(starters: InferenceServerClient) -> None:

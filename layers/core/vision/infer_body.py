@@ -44,9 +44,9 @@ def split_body(data: bytes, header_length: str | None, max_json: int) -> tuple[d
     try:
         document = json.loads(data[:length].decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        hint = (
-            "" if header_length else "; with binary data, Inference-Header-Content-Length says where it ends"
-        )
+        goes_on = isinstance(error, UnicodeDecodeError) or str(error).startswith("Extra data")
+        is_guess = goes_on and header_length is None
+        hint = "; with binary data, Inference-Header-Content-Length says where it ends" if is_guess else ""
         raise BadRequest(f"the body is not valid JSON: {error}{hint}") from error
     if not isinstance(document, dict):
         raise BadRequest(f"the JSON must be an object, not {type(document).__name__}")
