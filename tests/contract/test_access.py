@@ -8,7 +8,7 @@ import pytest
 
 from local.template import Template, read_template
 
-OPEN = {"ANY /health", "ANY /v2/health/live", "ANY /v2/health/ready", "$default"}
+OPEN = {"ANY /", "ANY /health", "ANY /v2/health/live", "ANY /v2/health/ready", "$default"}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ VARIABLES = {
     "TransformFunction": {*_INFERENCE, "VISION_PRESETS"},
     "JobsFunction": {*_STORES, "VISION_AUTH", "VISION_STATE_MACHINE"},
     "OpenInferenceFunction": {"VISION_AUTH"},
-    "PortalFunction": {"VISION_AUTH"},
+    "PortalFunction": {"VISION_AUTH", "VISION_BUCKET_ORIGINS"},
     "AuthorizerFunction": {"VISION_KEYS_SECRET", "VISION_AUTHORIZER_CACHE_S"},
     "NoticesFunction": set[str](),
 }

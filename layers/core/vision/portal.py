@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # the portal has no jobs, and the jobs function no models
     from vision.batches import Batches
     from vision.jobs import Jobs
     from vision.models import Models
+    from vision.page import Page
 
 _MAX_TOKEN = 255  # characters of an Idempotency-Key
 
@@ -31,11 +33,30 @@ class Portal:
     Args:
         models: of all tasks.
         folder: of the function, with what it shows to browsers.
+        settings: what the page must know of the service.
     """
 
-    def __init__(self, models: Models, folder: Path) -> None:
+    def __init__(self, models: Models, folder: Path, settings: Settings) -> None:
         self._models = models
         self._folder = folder
+        self._settings = settings
+
+    def page(self, call: HttpCall, _watch: Stopwatch) -> Reply:
+        """The web page."""
+        return self._page.answer(call)
+
+    @cached_property
+    def _page(self) -> Page:
+        from vision.page import assemble  # noqa: PLC0415
+
+        settings = self._settings
+        values = {
+            "auth": settings.auth,
+            "max_bytes": settings.max_bytes,
+            "max_upload_bytes": settings.max_upload_bytes,
+            "version": __version__,
+        }
+        return assemble(self._folder / "page", values, settings.bucket_origins)
 
     def health(self, _call: HttpCall, _watch: Stopwatch) -> Reply:
         """The version, and the models by id; models that cannot be served are named too."""

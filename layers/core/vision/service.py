@@ -188,8 +188,9 @@ def build_portal(app: str | Path) -> Handler:
     from vision.portal import Portal  # noqa: PLC0415
 
     settings = read_settings(os.environ)
-    portal = Portal(open_models(settings), Path(app).parent)
+    portal = Portal(open_models(settings), Path(app).parent, settings)
     routes = {
+        ("GET", "/"): portal.page,
         ("GET", "/health"): portal.health,
         ("GET", "/v1/models"): portal.list_models,
         ("GET", "/v1/models/{id}"): portal.show_model,

@@ -58,6 +58,7 @@ class Settings:
         state_machine: ARN of the Step Functions state machine that runs batches; empty: no batches.
         presets: the presets of transforms as JSON text; empty: those that are built in.
         allowed_buckets: further buckets that requests may refer to.
+        bucket_origins: where the page sends uploads and reads large answers, such as `https://name.s3.amazonaws.com`.
         auth: how callers over HTTP are known; `NONE`: they are not asked.
         keys_secret: name or ARN of the secret that holds the callers' keys.
         keys_refresh_s: seconds after which the keys are read again.
@@ -81,6 +82,7 @@ class Settings:
     state_machine: str = ""
     presets: str = ""
     allowed_buckets: tuple[str, ...] = ()
+    bucket_origins: tuple[str, ...] = ()
     auth: Auth = "NONE"
     keys_secret: str = ""
     keys_refresh_s: int = 60
@@ -182,6 +184,14 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    # They stand in a header, where a space or a semicolon would say something else.
+    found = [re.fullmatch(r"(https?://[\w.-]+(?::\d+)?)(?:/\S*)?", name) for name in _names(text)]
+    if not all(found):
+        raise ValueError("must be addresses such as https://example.org, comma-separated")
+    return tuple(each[1] for each in found if each)
+
+
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_MODELS": ("models", _place),
     "VISION_MODEL": ("model", str),
@@ -195,6 +205,10 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_STATE_MACHINE": ("state_machine", str),
     "VISION_PRESETS": ("presets", str),
     "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
+    "VISION_BUCKET_ORIGINS": ("bucket_origins", _origins),
+    # Where S3 is not AWS's, presigned forms lead there.
+    "AWS_ENDPOINT_URL": ("bucket_origins", _origins),
+    "AWS_ENDPOINT_URL_S3": ("bucket_origins", _origins),
     "VISION_AUTH": ("auth", _auth),
     "VISION_KEYS_SECRET": ("keys_secret", str),
     "VISION_KEYS_REFRESH_S": ("keys_refresh_s", _positive),
