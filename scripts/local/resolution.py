@@ -58,7 +58,7 @@ def for_moto(template: Template, made: Set[str]) -> dict[str, Any]:
     sections = ("Parameters", "Mappings", "Conditions")
     return {
         **{each: template.cloudformation[each] for each in sections if each in template.cloudformation},
-        "Resources": {name: every[name] for name in every if name in made},
+        "Resources": {name: _stand_in(every[name], every, made) for name in every if name in made},
         "Outputs": {**outputs, OUTPUT: {"Value": {"Fn::ToJsonString": properties}}},
     }
 
