@@ -20,7 +20,7 @@ function heatColor(heat) {
 
 // Light enough for dark letters, far enough apart to be told from each other on a photo.
 const CLASS_COLORS = [
-  "#ff8577", "#5cc8ff", "#ffd34e", "#6fe08c", "#d3a2ff", "#ffab5e", "#4fe0cf", "#ff94c8", "#b8e356", "#9db2ff",
+  "#5cc8ff", "#ffd34e", "#ff94c8", "#6fe08c", "#ffab5e", "#d3a2ff", "#4fe0cf", "#ff8577", "#b8e356", "#9db2ff",
 ];
 
 /** Gives a function from labels to colours, in the order in which labels come. */

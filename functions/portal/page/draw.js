@@ -46,7 +46,7 @@ function paintBoxes(context, boxes, scale) {
   }
 }
 
-const INSIDE = 150, EDGE = 255; // alpha of a mask: the photo shows through, its outline is sharp
+const INSIDE = 140, EDGE = 255; // alpha of a mask: the photo shows through, its outline is sharp
 
 /** Gives the canvas of one mask in its colour, and the mask itself. */
 function maskLayer(mask, color, width, height) {

@@ -41,7 +41,10 @@ function showOptions(task, around) {
   }[task]();
   const asJob = element("input", { type: "checkbox", id: "as-job", checked: around.asJob, on: { change: (event) => around.setAsJob(event.target.checked) } });
   show(find("options-body"), ...fields, element("div", { class: "check" }, asJob, element("label", { for: "as-job" }, "Send as a job")));
-  find("options").open = task === "transform" || task === "explain";
+  // Where the options are the work, they stand first; else the answer does.
+  const isWork = task === "transform" || task === "explain";
+  find("results-card")[isWork ? "before" : "after"](find("options"));
+  find("options").open = isWork;
 }
 
 function explainFields({ model, options, changed }, set) {
@@ -55,7 +58,7 @@ function explainFields({ model, options, changed }, set) {
       },
     },
   });
-  const methods = [["", "As usual for the task"], ["rise", "RISE"], ["occlusion", "Occlusion"], ["score-cam", "Score-CAM"]];
+  const methods = [["", "As usual"], ["rise", "RISE"], ["occlusion", "Occlusion"], ["score-cam", "Score-CAM"]];
   return [
     element("datalist", { id: "labels" }, ...labels),
     field("What to explain", wanted),
@@ -78,8 +81,8 @@ const DIALS = [
   ["Contrast", "contrast", 0, 2, 0.05, 1, String], ["Saturation", "saturation", 0, 2, 0.05, 1, String],
   ["Sharpness", "sharpness", 0, 4, 0.1, 1, String], ["Blur", "blur", 0, 20, 0.5, 0, (now) => `${now} px`],
 ];
-const SIDES = [["", "As it is"], ["256", "256"], ["512", "512"], ["1024", "1024"], ["1920", "1920"]];
-const FORMATS = [["", "As it came"], ["jpeg", "JPEG"], ["png", "PNG"], ["webp", "WebP"], ["avif", "AVIF"]];
+const SIDES = [["", "Same"], ["256", "256"], ["512", "512"], ["1024", "1024"], ["1920", "1920"]];
+const FORMATS = [["", "Same"], ["jpeg", "JPEG"], ["png", "PNG"], ["webp", "WebP"], ["avif", "AVIF"]];
 
 function transformFields({ options, changed }) {
   const text = element("textarea", {
@@ -173,5 +176,5 @@ function viewTransform({ blob, url, width, height, ops, seed, place, type }, { p
     ["Done", ops || "nothing but the format"], ["Seed", isDrawn ? seed : ""], ["Stored at", place ? `s3://${place.bucket}/${place.key}` : ""],
   ].filter(([, value]) => value);
   show(find("results"), element("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])));
-  return { note: type ?? "", said: `Transformed, ${size(width, height)}` };
+  return { note: "", said: `Transformed, ${size(width, height)}` };
 }

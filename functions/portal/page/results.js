@@ -282,7 +282,7 @@ function viewJob({ id, status, share }, cancel) {
 }
 
 const STAGE_NAMES = {
-  decode: "Decode", preprocess: "Prepare", inference: "Model", postprocess: "Finish", transform: "Transform", encode: "Encode",
+  decode: "Decode", preprocess: "Prepare", inference: "Model", postprocess: "Finish", transform: "Transform", encode: "Encode", explain: "Explain",
 };
 
 /** Where the time went: the service's own stages, and the way there and back. */
@@ -299,6 +299,6 @@ function viewTimes(times, elapsed) {
     "li", {}, element("span", { class: `dot time-${at % 4}` }), STAGE_NAMES[name] ?? name, element("b", {}, milliseconds(duration)),
   ));
   find("timings-card").hidden = !stages.length;
-  find("timings-note").textContent = `${milliseconds(elapsed)} with the way there and back` + (total ? `, ${milliseconds(total)} in the service` : "");
+  find("timings-note").textContent = (total ? `${milliseconds(total)} in the service, ` : "") + `${milliseconds(elapsed)} in all`;
   show(find("timings"), element("div", { class: "time-bar", "aria-hidden": "true" }, ...bars), element("ul", { class: "time-words" }, ...words));
 }

@@ -16,7 +16,7 @@ const TASKS = {
 const freshOptions = () => ({
   classification: { threshold: 0, top_k: CLASSES_ASKED },
   detection: { threshold: null, iou_threshold: "" },
-  segmentation: { area: 0, opacity: 0.6 },
+  segmentation: { area: 0, opacity: 0.8 },
   transform: { ops: "", format: "", quality: "", seed: "" },
   explain: { wanted: "", method: "", budget: "", box: "", opacity: 0.85 },
 });
