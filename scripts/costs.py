@@ -152,13 +152,13 @@ def report(figures: Mapping[str, Any]) -> str:
             is_default = " (default)" if memory == measured["memory_mb"] else ""
             duration = duration_ms(measured["function"]["warm"], measured["memory_mb"], memory)
             money = [MILLION * http_request(measured, memory, kind) for kind in ("x86_64", "arm64")]
-            cells = f"{memory:,} MB{is_default} | {duration:.0f} ms | {money[0]:.2f} | {money[1]:.2f}"
+            cells = f"{memory:,} MB{is_default} | {duration:,.0f} ms | {money[0]:,.2f} | {money[1]:,.2f}"
             lines.append(f"| {task} | {cells} |")
     lines += ["", "### Cold starts", ""]
     lines += ["| task | a cold start | a million requests, 1 % of them cold |", "| --- | ---: | ---: |"]
     for task, measured in tasks.items():
         one = compute(measured["function"]["total"], measured["memory_mb"], "x86_64")
-        total = f"{measured['function']['total']:.0f} ms"
+        total = f"{measured['function']['total']:,.0f} ms"
         lines.append(f"| {task} | {total}, ${one:.7f} | ${MILLION * COLD_SHARE * one:.2f} |")
     lines += ["", "### A million photos by upload, and as a batch", ""]
     lines += [
@@ -167,8 +167,11 @@ def report(figures: Mapping[str, Any]) -> str:
     ]
     for task, measured in tasks.items():
         uploads = MILLION * upload(measured, task, "x86_64")
-        (x86, minutes), (arm, _) = batch(measured, task, "x86_64"), batch(measured, task, "arm64")
-        lines.append(f"| {task} | ${uploads:.0f} | ${x86:.2f} | ${arm:.2f} | {minutes:.0f} min |")
+        cells = "- | - | -"
+        if task in BATCHES:
+            (x86, minutes), (arm, _) = batch(measured, task, "x86_64"), batch(measured, task, "arm64")
+            cells = f"${x86:.2f} | ${arm:.2f} | {minutes:.0f} min"
+        lines.append(f"| {task} | ${uploads:,.0f} | {cells} |")
     lines += ["", "### Beside a machine that is always on", "", _beside_a_container(tasks), ""]
     lines += ["### Prices", "", _AS_OF, ""]
     lines += ["| dollars | for | source |", "| ---: | --- | --- |"]

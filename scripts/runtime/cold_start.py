@@ -16,6 +16,7 @@ from runtime.environment import Environment, Image
 
 PROBE = Path(__file__).with_name("probe.py")
 _FLOOR = Path(__file__).with_name("floor")
+_FLOOR_TRANSFORM = Path(__file__).with_name("floor_transform")
 _LOG_PATIENCE_S = 5.0
 _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
@@ -73,6 +74,11 @@ def floor_of(image: Image, card: Path) -> Image:
         "FLOOR_MODEL": f"{opt}/models/{document['id']}/{document['file']}",
     }
     return replace(image, task=_FLOOR, variables=variables)
+
+
+def floor_of_transform(image: Image) -> Image:
+    """The floor's environment for a function without a model: the same layers and memory."""
+    return replace(image, task=_FLOOR_TRANSFORM)
 
 
 def measure(image: Image, event: Any, warm_events: int) -> ColdStart:
