@@ -46,7 +46,7 @@ def rows_of(service: LocalService, key: str) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("key") == key]
 
 
-def ended_job(service: LocalService, key: str, seconds: float = 30) -> dict[str, Any]:
+def ended_job(service: LocalService, key: str, seconds: float = 60) -> dict[str, Any]:
     """What GET /v1/jobs/{id} answers for an object, once its job has ended."""
 
     def ended() -> list[str]:
