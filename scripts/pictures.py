@@ -84,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
             for picture in PICTURES:
                 _write(arguments.out / f"{picture.name}.webp", ask(url, picture))
             if not arguments.no_page:
-                _write(arguments.out / f"{PAGE}.webp", photograph(url, ROOT / "samples" / "coffee.png"))
+                shot = photograph(url, ROOT / "samples" / "coffee.png")
+                _write(arguments.out / f"{PAGE}.webp", shot, quality=70)  # it is ten times as large
     except (PictureError, SamplesError) as error:
         print(f"pictures: {error}", file=sys.stderr)
         return 1
@@ -152,10 +153,10 @@ def _post(url: str, route: str, data: bytes, parameters: dict[str, str], *, acce
     return response.data
 
 
-def _write(path: Path, png: bytes) -> None:
+def _write(path: Path, png: bytes, *, quality: int = 85) -> None:
     stream = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(stream, "WEBP", quality=85, method=6)
+        image.convert("RGB").save(stream, "WEBP", quality=quality, method=6)
     data = stream.getvalue()
     if len(data) > MAX_BYTES:
         raise PictureError(f"{path.name} has {len(data):,} bytes, the limit is {MAX_BYTES:,}")
