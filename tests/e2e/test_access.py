@@ -22,6 +22,8 @@ JPEG = {"Content-Type": "image/jpeg"}
 _JSON = {"Content-Type": "application/json"}
 _JOB = {"task": "detection", "filename": "photo.jpg", "content_type": "image/jpeg"}
 _NO_ID = "0" * 32
+_BLACK = {"name": "image", "shape": [1, 8, 8, 3], "datatype": "UINT8", "data": [0] * 192}
+_TENSORS = {"inputs": [_BLACK]}
 # The contract, with what a known caller is answered.
 ROUTES = [
     ("POST", "/v1/classify", "photo", 200),
@@ -36,6 +38,10 @@ ROUTES = [
     ("GET", f"/v1/jobs/{_NO_ID}", None, 404),
     ("POST", "/v1/batches", {"task": "detection", "prefix": "nothing/"}, 404),
     ("GET", f"/v1/batches/{_NO_ID}", None, 404),
+    ("GET", "/v2", None, 200),
+    ("GET", "/v2/models/colors", None, 200),
+    ("GET", "/v2/models/colors/ready", None, 200),
+    ("POST", "/v2/models/colors/infer", _TENSORS, 200),
 ]
 
 
