@@ -11,7 +11,7 @@ from vision import __version__, replies
 from vision.body import read_bytes
 from vision.card import ModelCard
 from vision.coding import unpack
-from vision.errors import BadRequest, InvalidModel, VisionError
+from vision.errors import BadRequest, VisionError
 from vision.infer_body import HEADER_LENGTH, split_body
 from vision.infer_reply import EXPANSION, infer_reply
 from vision.infer_request import InferRequest, read_infer_request
@@ -117,8 +117,6 @@ def _tensor(name: str, signature: Signature) -> dict[str, Json]:
 def _run(model: Model, request: InferRequest) -> Outputs:
     try:
         return model.runner.run(request.tensors, [each.name for each in request.outputs])
-    except InvalidModel:
-        raise
     except VisionError as error:
         (tensor,) = request.tensors.values()
         if tensor.size == _elements(model.card):
