@@ -44,10 +44,14 @@ def buckets(it: Deployed) -> Iterator[str]:
         if not rule or key != it.template.parameters["KmsKeyArn"]:
             yield f"{name} is not encrypted with {it.template.parameters['KmsKeyArn'] or 'a key of S3'}"
         rules = bucket.get("CorsConfiguration", {}).get("CorsRules", [])
-        if (
-            ",".join(origin for rule in rules for origin in rule["AllowedOrigins"])
-            != (it.template.parameters["AllowedOrigins"])
-        ):
+        own, allowed = (
+            f"https://HttpApi.execute-api.{REGION}.amazonaws.com",
+            it.template.parameters["AllowedOrigins"],
+        )
+        if [origin for rule in rules for origin in rule["AllowedOrigins"]] != [
+            own,
+            *filter(None, allowed.split(",")),
+        ]:
             yield f"{name} is open to other web pages than the service, or to fewer"
     if it.of["InputBucket"].get("VersioningConfiguration") != {"Status": "Enabled"}:
         yield "InputBucket forgets the version that a job was made for"
