@@ -15,13 +15,14 @@ MAX_LINES = 260
 
 # A module imports only from those before it.
 ORDER = (
-    *("__init__", "frozen", "errors", "settings", "geometry", "steps"),
+    *("__init__", "lazy", "frozen", "errors", "settings", "geometry", "steps"),
     *("arguments", "definitions", "operations", "chain", "lowering", "policies", "augment", "plan"),
     *("records", "card", "results", "params", "forms", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
     *("formats", "limits", "upright", "image", "tensor", "runner"),
-    *("modes", "geometric", "curves", "deep", "adjust", "srgb", "metadata", "raster", "encoding"),
+    *("modes", "geometric", "curves", "deep", "adjust", "srgb", "metadata", "raster"),
+    *("class_maps", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "features"),
     *("masks", "polygons", "draw", "exports", "response"),
     *("annotations", "transform_parameters", "presets"),
@@ -41,7 +42,7 @@ IMPORTERS = {
     "onnxruntime": {"runner"},
     "PIL": {
         *("upright", "image", "draw", "heatmap"),
-        *("modes", "geometric", "deep", "adjust", "srgb", "metadata", "raster", "encoding"),
+        *("modes", "geometric", "deep", "adjust", "srgb", "metadata", "raster", "class_maps", "encoding"),
     },
     "pydantic": set[str](),
     "moto": set[str](),

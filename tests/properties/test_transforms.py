@@ -19,11 +19,12 @@ from tests.reference.orientation import stored
 from vision.annotations import edges_of
 from vision.augment import variant_rng
 from vision.chain import read_chain
+from vision.class_maps import apply_to_mask, read_mask, write_mask
 from vision.definitions import Operation
 from vision.lowering import lower
 from vision.operations import is_random
 from vision.plan import Plan, make_plan
-from vision.raster import Raster, apply, apply_to_mask, read_mask, write_mask
+from vision.raster import Raster, apply
 from vision.steps import Adjust, Affine, Crop, Pad, Resample, Step, Transpose, boxes_after
 from vision.telemetry import Stopwatch
 from vision.transform import Variant, open_transform, run_transform

@@ -523,7 +523,7 @@ class TestBuckets:
         assert (problem["status"], problem["parameter"]) == (400, "preset")
 
 
-def test_the_function_loads_neither_onnxruntime_nor_boto3_for_an_image_in_the_request(png: bytes) -> None:
+def test_an_image_in_the_request_needs_neither_onnxruntime_nor_numpy_nor_boto3(png: bytes) -> None:
     script = """
 import json, sys
 from types import SimpleNamespace
@@ -535,7 +535,7 @@ context = SimpleNamespace(
 event = json.loads(sys.stdin.read())
 answer = handler(event, context)
 assert answer["statusCode"] == 200, answer
-heavy = ("onnxruntime", "boto3", "botocore.session", "zipfile", "PIL.ImageCms")
+heavy = ("onnxruntime", "numpy", "boto3", "botocore.session", "zipfile", "PIL.ImageCms")
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     event = http_event(path=PATH, body=png, query={"ops": "resize:w=30|sharpness:2"})

@@ -5,10 +5,10 @@ Sources: Pillow's ImageEnhance, ImageOps and ImageFilter; gamma as in scikit-ima
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image, ImageFilter
 
 from vision.curves import CURVES, HISTOGRAM_CURVES, Arguments, curve, histogram_curve
+from vision.lazy import np
 from vision.modes import premultiplied, straight
 
 

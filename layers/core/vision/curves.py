@@ -7,11 +7,16 @@ histogram takes that of the upper 8 bits: one of 65,536 levels has hardly more t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from vision.lazy import np
 
-Curve = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Curve = NDArray[np.float64]
+
+
 Arguments = Mapping[str, float | str | bool]
 HISTOGRAM_CURVES = ("equalize", "autocontrast")
 CURVES = ("brightness", "contrast", "gamma", "invert", "posterize", "solarize", *HISTOGRAM_CURVES)

@@ -7,18 +7,21 @@ filter of Gwosdek, Grewenig, Bruhn and Weickert (2011), three times: Pillow itse
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vision.curves import CURVES, HISTOGRAM_CURVES, Arguments, curve, histogram_curve
+from vision.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
 
 _LEVELS = 65_536
 _PASSES = 3
 _BAND_PIXELS = 2_000_000  # that are blurred at a time: the sums take four times the memory of the picture
-
-Plane = NDArray[np.float32]
 
 
 def adjust_deep(image: Image.Image, name: str, arguments: Arguments) -> Image.Image:

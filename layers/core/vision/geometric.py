@@ -5,9 +5,9 @@ Transparent pixels weigh nothing where neighbours are averaged. Coordinates are 
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
+from vision.lazy import np
 from vision.modes import DEEP, color_in, premultiplied, straight, whole, with_room_for
 from vision.steps import Affine, Crop, Pad, Resample, Transpose
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import math
 import warnings
 from dataclasses import field
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vision.errors import InvalidImage, TooLarge
 from vision.formats import format_of
 from vision.frozen import dataclass
+from vision.lazy import np
 from vision.limits import check_scans, check_tiles
 from vision.upright import CODEC_FAULTS, orientation_of, to_rgb, turned
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Pillow's own bound warns and refuses at fixed sizes; ours is a setting, checked on the same header.
 Image.MAX_IMAGE_PIXELS = None
@@ -143,8 +147,8 @@ def stored_pixels(photo: Photo, *, scale: tuple[float, float] = (1.0, 1.0)) -> I
     image = photo._image  # both belong to this module
     if photo.format == "JPEG":
         need = (
-            int(np.ceil(photo.width * min(1.0, scale[0] * _OVERSAMPLING))),
-            int(np.ceil(photo.height * min(1.0, scale[1] * _OVERSAMPLING))),
+            math.ceil(photo.width * min(1.0, scale[0] * _OVERSAMPLING)),
+            math.ceil(photo.height * min(1.0, scale[1] * _OVERSAMPLING)),
         )
         image.draft(None, need[::-1] if photo.orientation >= 5 else need)
     _load(image, photo.format)

@@ -6,9 +6,9 @@ modes of 16 bits it does not.
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
+from vision.lazy import np
 from vision.steps import Color
 from vision.upright import to_rgb
 

@@ -12,9 +12,9 @@ import io
 import struct
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
+from vision.lazy import np
 from vision.upright import CODEC_FAULTS
 
 if TYPE_CHECKING:

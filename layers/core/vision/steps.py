@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from vision.frozen import dataclass
+from vision.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Color = tuple[int, int, int, int]  # red, green, blue, alpha, 0..255 each
@@ -110,8 +110,6 @@ def boxes_after(
     Returns:
         The boxes (n, 4) in pixels of the picture after the steps, and which of them still have an area, (n,).
     """
-    import numpy as np  # noqa: PLC0415
-
     boxes = boxes.clip(0, (*size, *size))
     kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     for step in steps:
@@ -124,8 +122,6 @@ def boxes_after(
 
 
 def _points_after(step: Step, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    import numpy as np  # noqa: PLC0415
-
     moved: NDArray[np.float64] = points
     if isinstance(step, Resample):
         left, top, right, bottom = step.box
@@ -143,8 +139,6 @@ def _points_after(step: Step, points: NDArray[np.float64], size: tuple[int, int]
 
 
 def _turned(turn: Turn, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    import numpy as np  # noqa: PLC0415
-
     (width, height), x, y = size, points[:, 0], points[:, 1]
     places = {
         "flip-horizontal": (width - x, y),

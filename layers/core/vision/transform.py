@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from vision.annotations import Box, edges_of, with_edges
 from vision.chain import write_chain
+from vision.class_maps import apply_to_mask, read_mask, write_mask
 from vision.encoding import DEEP_FORMATS, check_output, encode_raster
 from vision.errors import InvalidParameter
 from vision.formats import CONTENT_TYPES
 from vision.frozen import dataclass
 from vision.image import Photo, open_photo
+from vision.lazy import np
 from vision.metadata import exif_of
 from vision.operations import is_random
 from vision.plan import MAX_WORK, Plan, make_plan
-from vision.raster import Raster, apply, apply_to_mask, read_mask, read_raster, write_mask
+from vision.raster import Raster, apply, read_raster
 from vision.steps import Resample, Step, boxes_after
 from vision.telemetry import Stopwatch
 from vision.transform_parameters import TransformParameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif"}
 AS_IT_CAME = ""  # in place of the name of a format

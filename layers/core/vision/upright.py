@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vision.errors import UnsupportedFormat
+from vision.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # What Pillow's decoders are known to raise on broken files.
 CODEC_FAULTS = (
