@@ -1,13 +1,12 @@
 """The floor of a transform's cold start: straightforward code that makes a thumbnail, and checks nothing.
 
-It is what somebody writes who knows Pillow: a JPEG is decoded at the smallest scale that is enough. NumPy is
-imported as it is beside a model, though a thumbnail alone has no use for it.
+It is what somebody writes who knows Pillow: a JPEG is decoded at the smallest scale that is enough. Nothing but
+Pillow is imported, for a thumbnail has no use for more.
 """
 
 import base64
 import io
 
-import numpy  # noqa: F401
 from PIL import Image
 
 SIZE = (320, 320)
