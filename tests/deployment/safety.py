@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.deployment.deployed import Deployed
 
+from local.template import REGION
 from vision import errors
 
 TASKS = ("Classification", "Detection", "Segmentation", "Transform", "Explain")

@@ -173,11 +173,11 @@ def test_a_trigger_that_is_taken_away_is_missed(task: str, clients: Clients) -> 
     assert f"uploads/{task.lower()}/ does not lead to {task}Queue" in faults
 
 
-def without(*path: str) -> Change:
+def without(*path: str | int) -> Change:
     """Takes away what a path through the resources leads to."""
 
     def change(resources: dict[str, Any]) -> None:
-        part = resources
+        part: Any = resources
         for step in path[:-1]:
             part = part[step]
         del part[path[-1]]
@@ -276,8 +276,16 @@ OTHERS: dict[str, tuple[Change, str]] = {
         "web pages may not send idempotency-key",
     ),
     "forms of other origins": (
-        without("InputBucket", "Properties", "CorsConfiguration"),
+        without("InputBucket", "Properties", "CorsConfiguration", "CorsRules", 1),
         "InputBucket is open to other web pages than the service, or to fewer",
+    ),
+    "forms of the page": (
+        without("InputBucket", "Properties", "CorsConfiguration", "CorsRules", 0),
+        "InputBucket is open to other web pages than the service, or to fewer",
+    ),
+    "large answers to the page": (
+        without("ResultsBucket", "Properties", "CorsConfiguration", "CorsRules", 0),
+        "ResultsBucket is open to other web pages than the service, or to fewer",
     ),
     "reason of failures": (
         setting([], "DetectionFailuresAlarm", "Properties", "Metrics"),

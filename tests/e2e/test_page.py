@@ -1,4 +1,4 @@
-"""The page in a real browser, on the local service: every function, light and dark, on a desk and on a phone."""
+"""The page in a real browser, on the local service: every function, light and dark, desk and phone."""
 
 from __future__ import annotations
 
@@ -415,24 +415,27 @@ def test_a_photo_above_the_limit_goes_through_a_job_once(service: LocalService, 
     assert len(large) > 4_500_000
     visit = opened(service)
     visit.page.evaluate(
-        """() => { window.steps = new Set(); new MutationObserver(() => {
-            const now = document.querySelector(".steps .now"); if (now) steps.add(now.innerText.split("\\n")[0]);
-        }).observe(document.getElementById("results"), {childList: true, subtree: true}); }"""
+        """() => {
+            window.steps = new Set();
+            const note = () => steps.add(document.querySelector(".steps .now span")?.innerText);
+            new MutationObserver(note).observe(document.getElementById("results"), {childList: true});
+        }"""
     )
     visit.choose("large.png", large)
     visit.answered()
     assert visit.page.locator("#results .row").count() > 1
     assert "Upload" in visit.page.evaluate("[...steps]")
-    assert len(visit.elsewhere) == 1  # the form, sent to the bucket
+    bucket = f"{service.clients.endpoint}/{service.names['InputBucket']}"
+    assert visit.elsewhere == [bucket]  # the form
     assert "/v1/jobs" in visit.page.inner_text("#snippet")
 
     visit.ask("detection")
     assert visit.page.locator("#boxes .box").count() == 2
     visit.ask("transform")
     visit.page.fill("#ops", "resize:w=100")
-    expect(page.locator("#results")).to_contain_text(_size(100, 87))
+    expect(visit.page.locator("#results")).to_contain_text(_size(100, 87), timeout=20_000)
     assert visit.asked.count("POST /v1/jobs") == 1
-    assert len(visit.elsewhere) == 1
+    assert visit.elsewhere.count(bucket) == 1
 
 
 @pytest.mark.parametrize("task", ["segmentation", "transform"])
@@ -444,7 +447,7 @@ def test_a_job_answers_what_a_request_does(
     visit.answered()
     if task == "transform":
         visit.page.fill("#ops", "resize:w=64")
-        expect(page.locator("#results")).to_contain_text(_size(64, 64))
+        expect(visit.page.locator("#results")).to_contain_text(_size(64, 64), timeout=20_000)
     else:
         expected = visit.json()
         visit.page.click("#options summary")
@@ -496,7 +499,8 @@ def test_a_photo_that_lies_on_its_side_is_upright_under_its_boxes(
     assert frame["width"] / frame["height"] == pytest.approx(300 / 512, abs=0.01)
 
 
-def test_photos_are_dropped_and_pasted(service: LocalService, opened: Open, astronaut: bytes) -> None:
+def test_photos_are_dropped_and_pasted(service: LocalService, opened: Open) -> None:
+    small = _png(data.astronaut()[::8, ::8])
     visit = opened(service)
     for event, carrier in (("drop", "dataTransfer"), ("paste", "clipboardData")):
         visit.page.evaluate(
@@ -506,7 +510,7 @@ def test_photos_are_dropped_and_pasted(service: LocalService, opened: Open, astr
                 const Kind = event === "drop" ? DragEvent : ClipboardEvent;
                 document.dispatchEvent(new Kind(event, {[carrier]: given, bubbles: true}));
             }""",
-            [event, carrier, list(astronaut), f"{event}.png"],
+            [event, carrier, list(small), f"{event}.png"],
         )
         expect(visit.page.locator("#meta")).to_contain_text(f"{event}.png")
         visit.answered()
@@ -521,7 +525,7 @@ def test_the_keyboard_is_enough(service: LocalService, opened: Open, astronaut: 
         page.keyboard.press("Tab")
     expect(page.locator("#file")).to_be_focused()
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": astronaut})
     visit.answered()
     expect(page.locator("#live")).to_contain_text("%")  # what a screen reader says
@@ -643,7 +647,7 @@ class TestSources:
         drawn = self._call(blank, "colormap.js", "given.map(heatColor)", [each / 255 for each in range(256)])
 
         expected = colormaps["inferno"](np.arange(256), bytes=True)[:, :3].astype(int)
-        assert np.abs(np.array(drawn) - expected).max() <= 2
+        assert np.abs(np.array(drawn) - expected).max() <= 3
 
     def test_controls_write_into_the_chain_and_read_from_it(self, blank: Page) -> None:
         steps = """[

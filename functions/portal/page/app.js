@@ -89,7 +89,7 @@ async function takePhoto(file) {
   if (!file) return;
   if (file.size > MAX_UPLOAD_BYTES) {
     begin();
-    viewProblem(new Problem({ title: "Too large", detail: `${file.name} has ${bytes(file.size)}; the most that an upload may have is ${bytes(MAX_UPLOAD_BYTES)}.` }), [["Another photo", () => find("file").click()]]);
+    viewProblem(new Problem({ title: "Too large", detail: `${file.name} has ${bytes(file.size)}; the most that an upload may have is ${bytes(MAX_UPLOAD_BYTES)}.` }), [["New photo", () => find("file").click()]]);
     return;
   }
   state.running.abort();

@@ -38,7 +38,8 @@ async function showAs(photo, blob) {
 
 /** Lets the service make a picture of a photo that the browser cannot show, or shows turned. */
 async function fetchPreview(photo, signal) {
-  const response = await sendPhoto(photo, "v1/transform", { ops: "resize:w=1600,h=1600,fit=inside,enlarge=no", format: "webp" }, { signal });
+  const parameters = { ops: "resize:w=1600,h=1600,fit=inside,enlarge=no", format: "webp" };
+  const response = await sendPhoto(photo, "v1/transform", parameters, { accept: "*/*", signal });
   await showAs(photo, await response.blob());
 }
 

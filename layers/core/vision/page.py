@@ -50,8 +50,8 @@ def assemble(folder: Path, values: Mapping[str, object], origins: Sequence[str])
     """Gives the page that a folder has the sources of.
 
     Args:
-        folder: with `index.html`, and the style sheets and scripts that it names. What they have in
-            whole-line comments and indentation is for their authors, and stays here.
+        folder: with `index.html`, and the style sheets and scripts that it names. Their indentation and
+            whole-line comments are for their authors, and stay here.
         values: that stand in the place of `{{name}}` in `index.html`.
         origins: where the page sends requests beside its own address, such as `https://bucket.s3.amazonaws.com`.
 
