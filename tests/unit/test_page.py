@@ -41,7 +41,7 @@ class _Document(HTMLParser):
             self._inside = tag
             self.blocks[tag].append("")
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, _tag: str) -> None:
         self._inside = ""
 
     def handle_data(self, data: str) -> None:

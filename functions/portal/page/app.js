@@ -94,6 +94,7 @@ async function takePhoto(file) {
   }
   state.running.abort();
   if (state.photo?.url) URL.revokeObjectURL(state.photo.url);
+  forgetPictures();
   state.answers.clear();
   Object.assign(state.options.explain, { wanted: "", box: "" });
   state.photo = await openPhoto(file);
@@ -193,13 +194,26 @@ async function answerTo(photo, task, signal) {
     say(TASKS[task].doing);
     const needsJob = state.asJob || (photo.file.size > MAX_BYTES && !photo.place);
     const started = performance.now();
-    const answer = await (needsJob ? answerByJob(photo, task, parameters, signal, cancel) : answerAtOnce(photo, task, parameters, signal));
+    const byJob = () => answerByJob(photo, task, parameters, signal, cancel);
+    const answer = await (needsJob ? byJob() : answerAtOnce(photo, task, parameters, signal).catch((error) => {
+      if (!photo.place || error.status !== 404) throw error;
+      photo.place = null; // the upload has expired by now
+      return byJob();
+    }));
     answer.elapsed = performance.now() - started;
-    // A draw without a seed is another one each time.
-    if (task === "transform" && !parameters.seed) state.answers.clear();
+    if (task === "transform") forgetPictures();
     state.answers.set(question, answer);
   }
   return state.answers.get(question);
+}
+
+/** Lets go of transformed pictures, of which a reader at a slider makes many. */
+function forgetPictures() {
+  for (const [question, { url }] of state.answers) {
+    if (!url) continue;
+    URL.revokeObjectURL(url);
+    state.answers.delete(question);
+  }
 }
 
 async function answerAtOnce(photo, task, parameters, signal) {

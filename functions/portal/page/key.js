@@ -7,7 +7,7 @@ const keyBar = (() => {
 
   const TEXTS = {
     JWT: ["Access token", "Use token"],
-    IAM: ["Key", "Use key"],
+    IAM: ["Signed requests", ""],
   };
   const [name, action] = TEXTS[auth] ?? ["API key", "Use key"];
   find("key-label").textContent = name;
@@ -19,9 +19,12 @@ const keyBar = (() => {
     button.hidden = false;
     form.hidden = false;
     button.setAttribute("aria-expanded", "true");
-    words.textContent = auth === "IAM"
-      ? "This service takes requests signed for AWS (IAM) only, which a page cannot make. The calls below work with curl --aws-sigv4."
-      : problem;
+    words.textContent = problem;
+    if (auth === "IAM") {
+      // A page cannot sign requests without the caller's AWS credentials, which do not belong here.
+      find("key-help").textContent = "This service takes requests signed for AWS (IAM) only, which a page cannot make; curl --aws-sigv4 can.";
+      form.querySelector(".key-entry").hidden = true;
+    }
     input.focus();
   }
 

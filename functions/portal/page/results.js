@@ -75,7 +75,7 @@ function viewBoxes(answer, { model, options, changed, explain }) {
     show(list, ...shown.map(({ key, label, color: tint, score: value, class_id }) => row({
       key, label, color: tint, share: value, number: score(value),
       // The boxes that the service answers by itself are the first of these.
-      why: () => explain(value >= usual ? { box: key, wanted: label } : { wanted: label, class_id }),
+      why: () => explain(value >= usual && options.iou_threshold === "" ? { box: key, wanted: label } : { wanted: label, class_id }),
     })));
     const hidden = all.length - shown.length;
     note.textContent = shown.length ? "" : "Nothing scores that high.";
