@@ -73,9 +73,12 @@ bench-cold: .venv/.local  ## time cold starts under AWS's own runtime, from the 
 layers: .venv/.local  ## build the Lambda layers into .layers/ and print their sizes; ARCHITECTURE=x86_64 or arm64 for one
 	@$(BIN)/python scripts/build_layers.py --architecture $(LAYERS_FOR)
 
-lock: .venv/.lock  ## pin the packages of the runtime layer anew, from layers/runtime/requirements.txt
+lock: .venv/.lock  ## pin anew the packages of the runtime layer and the portal, from their requirements.txt
 	@cd layers/runtime && UV_CUSTOM_COMPILE_COMMAND="make lock" ../../$(BIN)/uv pip compile --quiet --upgrade \
 		--generate-hashes --no-annotate --python-platform linux --python-version $(LAMBDA_PYTHON_VERSION) \
+		--output-file requirements.lock requirements.txt
+	@cd functions/portal && UV_CUSTOM_COMPILE_COMMAND="make lock" ../../$(BIN)/uv pip compile --quiet --upgrade \
+		--generate-hashes --no-annotate --no-deps --python-platform linux --python-version $(LAMBDA_PYTHON_VERSION) \
 		--output-file requirements.lock requirements.txt
 
 build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .aws-sam/
@@ -92,13 +95,14 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	rm -rf .venv .venv-convert .venv-sam .venv-policy .aws-sam .layers .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
-.venv/.base: layers/runtime/requirements.txt
+.venv/.base: layers/runtime/requirements.txt functions/portal/requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with PYTHON=python3.13 make ..." >&2; exit 1; }
 	@echo "Setting up .venv ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --requirement $<
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement functions/portal/requirements.lock
 	@echo $(CURDIR)/layers/core > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/vision.pth"
 	@touch $@
 

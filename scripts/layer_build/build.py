@@ -1,4 +1,4 @@
-"""One layer of the template -> the content of /opt."""
+"""One layer of the template -> the content of /opt; and of the portal's function, which is built too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from layer_build import bytecode, models, omissions, symbols, wheels
+from layer_build import bytecode, models, omissions, portal, symbols, wheels
 from layer_build.tree import settle, size_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +28,12 @@ _NO_BYTECODE = (
 
 
 def build(layer: str, source: Path, destination: Path, architecture: str) -> None:
-    """Builds a layer into a folder, which is emptied first.
+    """Builds a layer, or the portal's function, into a folder, which is emptied first.
 
     Args:
         layer: its name in template.yaml.
-        source: its ContentUri, or SAM's copy of that.
-        destination: becomes the content of /opt.
+        source: its ContentUri or CodeUri, or SAM's copy of that.
+        destination: becomes the content of /opt, or of /var/task.
         architecture: `x86_64` or `arm64`.
 
     Raises:
@@ -50,6 +50,8 @@ def build(layer: str, source: Path, destination: Path, architecture: str) -> Non
         _core(source / "vision", destination / "python")
     elif layer in MODEL_LAYERS:
         _models(source, destination / "models", MODEL_LAYERS[layer])
+    elif layer == "PortalFunction":
+        portal.build_portal(source, destination, python=python_version(), architecture=architecture)
     else:
         raise ValueError("is no layer that this knows how to build")
     settle(destination)

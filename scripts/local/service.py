@@ -25,6 +25,7 @@ from local.poller import Poller
 from local.pool import Pool
 from local.stack import Function, Stack, deploy
 from local.template import REGION, read_template
+from swagger_ui import swagger_ui
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # More than wait in a function's line, so that the line and not the server turns requests away.
@@ -151,6 +152,7 @@ def function_variables(
     return {
         **{name: user_environment[name] for name in _PASSED_ON if name in user_environment},
         "VISION_MODELS": str(REPOSITORY / "models"),
+        "VISION_SWAGGER_UI": str(swagger_ui() or ""),
         **function.environment,
         # The user's choice, but for the names of buckets and tables: those exist only here.
         **{name: text for name, text in chosen.items() if name not in function.resource_variables},

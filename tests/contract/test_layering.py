@@ -33,7 +33,7 @@ ORDER = (
     *("perturb", "targets", "probe", "attribution", "faithfulness"),
     *("explanation", "explain", "heatmap", "explainer"),
     *("tensors", "coding", "infer_body", "infer_request", "infer_reply", "open_inference"),
-    *("edge", "page", "portal", "startup", "service", "cli"),
+    *("edge", "files", "page", "documentation", "portal", "startup", "service", "cli"),
 )
 # Who may import a package.
 IMPORTERS = {

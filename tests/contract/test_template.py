@@ -49,6 +49,9 @@ PATHS = {
     "/v2/models/{id}/infer": "OpenInferenceFunction",
     "/health": "PortalFunction",
     "/": "PortalFunction",
+    "/openapi.json": "PortalFunction",
+    "/docs": "PortalFunction",
+    "/docs/{id}": "PortalFunction",
     "$default": "PortalFunction",
 }
 # What a card may say about its being the task's default.
@@ -72,7 +75,8 @@ def test_every_path_of_the_contract_has_its_function(template: Template) -> None
 def test_the_code_serves_the_paths_that_the_template_routes() -> None:
     sources = "\n".join(path.read_text() for path in (REPOSITORY / "layers/core/vision").glob("*.py"))
 
-    served = set(re.findall(r'"(/(?:v1|v2|hf)/[\w/{}-]+|/v2|/health|/)"', sources))
+    known = r"/(?:v1|v2|hf)/[\w/{}-]+|/v2|/health|/openapi\.json|/docs(?:/\{id\})?|/"
+    served = set(re.findall(rf'"({known})"', sources))
 
     assert served == PATHS.keys() - {"$default"}
 

@@ -12,10 +12,12 @@ OPEN = frozenset(
         ("GET", "/health"),
         ("GET", "/"),
         ("GET", "/openapi.json"),
+        ("GET", "/docs"),
         ("GET", "/v2/health/live"),
         ("GET", "/v2/health/ready"),
     }
 )
+_OPEN_FOLDER = "/docs/"  # the files of a page
 
 
 def require_caller(call: HttpCall, auth: Auth) -> None:
@@ -27,7 +29,8 @@ def require_caller(call: HttpCall, auth: Auth) -> None:
         Unauthorized, TooManyRequests, Unavailable: why the call is refused.
     """
     method = "GET" if call.method == "HEAD" else call.method
-    if method == "OPTIONS" or (method, call.path) in OPEN:
+    is_file = method == "GET" and call.path.startswith(_OPEN_FOLDER)
+    if method == "OPTIONS" or (method, call.path) in OPEN or is_file:
         return
     identity = call.identity
     if identity.denied:

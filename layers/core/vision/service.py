@@ -185,12 +185,17 @@ def build_portal(app: str | Path) -> Handler:
     Args:
         app: the function's app.py; what it shows to browsers lies beside it.
     """
+    from vision.documentation import Documentation  # noqa: PLC0415
     from vision.portal import Portal  # noqa: PLC0415
 
-    settings = read_settings(os.environ)
-    portal = Portal(open_models(settings), Path(app).parent, settings)
+    settings, folder = read_settings(os.environ), Path(app).parent
+    portal = Portal(open_models(settings), folder, settings)
+    documentation = Documentation(folder, settings.swagger_ui or folder / "docs")
     routes = {
         ("GET", "/"): portal.page,
+        ("GET", "/openapi.json"): documentation.describe,
+        ("GET", "/docs"): documentation.page,
+        ("GET", "/docs/{id}"): documentation.page_file,
         ("GET", "/health"): portal.health,
         ("GET", "/v1/models"): portal.list_models,
         ("GET", "/v1/models/{id}"): portal.show_model,

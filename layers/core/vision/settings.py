@@ -56,6 +56,7 @@ class Settings:
         results_bucket: where results of uploads are written.
         jobs_table: the DynamoDB table of jobs.
         state_machine: ARN of the Step Functions state machine that runs batches; empty: no batches.
+        swagger_ui: the folder with the files of Swagger UI; none: beside the function, where the build puts them.
         presets: the presets of transforms as JSON text; empty: those that are built in.
         allowed_buckets: further buckets that requests may refer to.
         bucket_origins: where the page sends uploads and reads large answers, such as `https://name.s3.amazonaws.com`.
@@ -80,6 +81,7 @@ class Settings:
     results_bucket: str = ""
     jobs_table: str = ""
     state_machine: str = ""
+    swagger_ui: Path | None = None
     presets: str = ""
     allowed_buckets: tuple[str, ...] = ()
     bucket_origins: tuple[str, ...] = ()
@@ -203,6 +205,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "VISION_RESULTS_BUCKET": ("results_bucket", str),
     "VISION_JOBS_TABLE": ("jobs_table", str),
     "VISION_STATE_MACHINE": ("state_machine", str),
+    "VISION_SWAGGER_UI": ("swagger_ui", Path),
     "VISION_PRESETS": ("presets", str),
     "VISION_ALLOWED_BUCKETS": ("allowed_buckets", _names),
     "VISION_BUCKET_ORIGINS": ("bucket_origins", _origins),
