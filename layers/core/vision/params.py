@@ -128,7 +128,8 @@ def whole_number(low: int, high: int) -> Callable[[object], int]:
 
     def parse(value: object) -> int:
         is_text = isinstance(value, str) and value.strip().isascii() and value.strip().isdigit()
-        is_number = isinstance(value, int) and not isinstance(value, bool)
+        # 5.0 is a whole number in JSON, which has one sort of numbers; some writers add the fraction.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
         # A digit string of any length would cost quadratic time to convert.
         if (is_text and len(str(value)) < 12) or is_number:
             number = int(value)  # type: ignore[call-overload]  # str or int, as just checked

@@ -104,7 +104,7 @@ def _background(value: object) -> Color:
 def _dpr(value: object) -> float:
     number = 0.0
     # `float` takes underscores and the digits of any script.
-    if isinstance(value, str) and value.isascii() and "_" not in value and len(value) < 12:
+    if isinstance(value, str) and value.isascii() and "_" not in value and len(value) < 32:
         try:
             number = float(value)
         except ValueError:
