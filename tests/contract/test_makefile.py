@@ -32,7 +32,7 @@ def test_a_verb_that_needs_the_pretrained_models_fetches_them(verb: str) -> None
 def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile and environments that are whole, in which every fetch fails."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("pyproject.toml", "layers/runtime/requirements.txt"):
+    for name in ("pyproject.toml", "layers/runtime/requirements.txt", "functions/portal/requirements.lock"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     for name in (".venv/.base", ".venv/.local", ".venv/.test", ".venv-sam/.done", ".venv-policy/.done"):

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the code does: routes, parameters, bounds, errors; and its examples are right."""
+"""The OpenAPI document says what the code does: routes, parameters, bounds, errors; its examples hold."""
 
 from __future__ import annotations
 

@@ -100,6 +100,15 @@ def test_every_layer_has_a_rule_that_builds_it() -> None:
         assert re.search(rf"^build-{name}:", makefile.read_text(), re.MULTILINE), name
 
 
+def test_every_function_that_is_built_has_a_rule_that_builds_it() -> None:
+    built = {name: FUNCTIONS[name] for name in FUNCTIONS if "Metadata" in SAM["Resources"][name]}
+
+    assert built
+    for name, function in built.items():
+        makefile = REPOSITORY / function["CodeUri"] / "Makefile"
+        assert re.search(rf"^build-{name}:", makefile.read_text(), re.MULTILINE), name
+
+
 def test_no_function_attaches_more_layers_than_lambda_takes() -> None:
     assert max(len(properties["Layers"]) for properties in FUNCTIONS.values()) <= 5
 

@@ -106,6 +106,41 @@ def test_sam_builds_the_same_files_with_the_same_modes_and_times(
         assert _listing(tmp_path / name / name) == _listing(layers / architecture / name)
 
 
+def test_the_portal_is_built_the_same_elsewhere_and_by_sam(tmp_path: Path) -> None:
+    sam = find_command("sam", ".venv-sam")
+    first, again = (
+        build_layer("PortalFunction", ROOT / "functions" / "portal", "x86_64", tmp_path / name)
+        for name in ("one", "a longer path with spaces")
+    )
+    subprocess.run(
+        [
+            sam,
+            "build",
+            "PortalFunction",
+            "--template",
+            ROOT / "template.yaml",
+            "--build-dir",
+            tmp_path / "sam",
+        ],
+        env={
+            **os.environ,
+            "PYTHON": sys.executable,
+            "SAM_CLI_TELEMETRY": "0",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    built = tmp_path / "one" / "x86_64" / "PortalFunction"
+
+    assert first == again
+    assert _listing(tmp_path / "sam" / "PortalFunction") == _listing(built)
+    assert first.size < 2 * MB
+    assert (built / "docs" / "swagger-ui.LICENSE").read_text().lstrip().startswith("Apache License")
+    assert (built / "openapi.json").read_bytes() == (ROOT / "functions/portal/openapi.json").read_bytes()
+
+
 def test_every_library_is_for_the_processor_and_runs_on_amazon_linux_2023(
     architecture: str, packages: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """`sam build`, as a team would run it: every function and layer is there to be uploaded."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -60,5 +61,7 @@ def test_sam_builds_every_function_and_layer(
         assert (code / "app.py").exists(), name
         assert all(any(layer.iterdir()) for layer in layers), name
         assert size(code) + sum(size(layer) for layer in layers) < MAX_BYTES, name
+    packed = gzip.decompress((tmp_path / "PortalFunction" / "docs" / "swagger-ui-bundle.js.gz").read_bytes())
+    assert b"SwaggerUIBundle" in packed
     (library,) = (tmp_path / "RuntimeLayer").glob("python/numpy/_core/_multiarray_umath.*.so")
     assert read_shared_library(library).machine == machine

@@ -38,34 +38,41 @@ def deployed(document: dict[str, Any]) -> dict[str, Any]:
     """The document, with the names that only a deployment knows in place of `any name`."""
     document = copy.deepcopy(document)
     parameters, schemas = document["components"]["parameters"], document["components"]["schemas"]
-    # The functions for jobs and batches know no models and no presets: there they show when the work is done.
+    _keep_for_later(schemas)
+    for prefix, titles, model, labels in _TASKS.values():
+        _choose(parameters[f"{prefix}Model"]["schema"], model)
+        _choose(parameters[f"{prefix}Labels"]["schema"]["items"], *labels)
+        form = schemas[f"{titles[0]}Form"]["properties"]
+        _choose(form["model"], model)
+        _choose(form["labels"], *labels, ",".join(labels))
+        for title in titles:
+            _choose(schemas[f"{title}Parameters"]["properties"]["model"], model, None)
+            _labels(schemas[f"{title}Parameters"]["properties"]["labels"], labels)
+    _choose(parameters["TransformPreset"]["schema"], *PRESETS)
+    _choose(schemas["TransformForm"]["properties"]["preset"], *PRESETS)
+    _choose(schemas["TransformParameters"]["properties"]["preset"], *PRESETS, None)
+    for chains in (parameters["TransformOps"]["schema"], schemas["TransformForm"]["properties"]["ops"]):
+        chains["enum"] = list(CHAINS)
+    _leave_formats_out(document["paths"])
+    return document
+
+
+def _keep_for_later(schemas: dict[str, Any]) -> None:
+    """Jobs and batches are made where no model or preset is known: names show when the work is done."""
     for name in ("NewJob", "NewBatch"):
         for variant in schemas[name]["oneOf"]:
             part = variant["properties"]["parameters"]["anyOf"][0]
             own = part["$ref"].rsplit("/", 1)[1]
             schemas[f"Later{own}"] = copy.deepcopy(schemas[own])
             part["$ref"] = f"#/components/schemas/Later{own}"
-    for prefix, titles, model, labels in _TASKS.values():
-        _choose(parameters[f"{prefix}Model"]["schema"], model)
-        _choose(parameters[f"{prefix}Labels"]["schema"]["items"], *labels)
-        for title in titles:
-            _choose(schemas[f"{title}Parameters"]["properties"]["model"], model, None)
-            _labels(schemas[f"{title}Parameters"]["properties"]["labels"], labels)
-    for prefix, _, model, labels in _TASKS.values():
-        form = schemas[f"{_TASKS[prefix.lower()][1][0]}Form"]["properties"]
-        _choose(form["model"], model)
-        _choose(form["labels"], *labels, ",".join(labels))
-    _choose(parameters["TransformPreset"]["schema"], *PRESETS)
-    _choose(schemas["TransformForm"]["properties"]["preset"], *PRESETS)
-    _choose(schemas["TransformParameters"]["properties"]["preset"], *PRESETS, None)
-    for chains in (parameters["TransformOps"]["schema"], schemas["TransformForm"]["properties"]["ops"]):
-        chains["enum"] = list(CHAINS)
-    for operations in document["paths"].values():
+
+
+def _leave_formats_out(paths: dict[str, Any]) -> None:
+    for operations in paths.values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {})
             for content_type in _LEFT_OUT:
                 content.pop(content_type, None)
-    return document
 
 
 def _choose(schema: dict[str, Any], *names: str | None) -> None:

@@ -1,10 +1,9 @@
-"""What Schemathesis must know of this service to call it sensibly; it loads this file by SCHEMATHESIS_HOOKS."""
+"""What Schemathesis must know of this service to call it sensibly; SCHEMATHESIS_HOOKS names this file."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 from typing import Any
 
 import schemathesis
@@ -45,7 +44,7 @@ schemathesis.openapi.format("byte", st.just(base64.b64encode(GRAY).decode()))
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """A parameter once, in the query or in the body; a preset or operations; few runs of a model."""
     carried, query = _carried(case.body), case.query or {}
     for name in [name for name in query if name in carried]:
@@ -61,9 +60,10 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
             query["budget"] = MAX_BUDGET
 
 
-# What a parameter may be beside its bounds: by whether it fits the photo (operations, variants, masks), the model
-# (classes, boxes and methods of explanations), or others (edges of a box, least and greatest of what is drawn, a
-# preset and its operations, a batch and its key). JSON Schema has no words for these; the answer must name the parameter.
+# What a parameter may be beside its bounds: by whether it fits the photo (operations, variants, masks), the
+# model (classes, boxes, methods of explanations) or other values (edges of a box, least and greatest of what
+# is drawn, a preset and its operations, a batch and its key). JSON Schema has no words for these; the answer
+# must name the parameter.
 _RELATIONS = {
     "/v1/transform": {"ops", "n", "boxes", "mask", "format"},
     "/v1/explain": {"class_id", "label", "box", "method"},
@@ -73,7 +73,7 @@ _RELATIONS = {
 
 
 @schemathesis.hook
-def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     """Passes over valid requests that are refused for what no schema says, and nothing else."""
     if type(failure).__name__ != "RejectedPositiveData" or response.status_code != 400:
         return True

@@ -1,4 +1,4 @@
-"""Schemathesis calls the local service by its own description: what is told holds, and what is not does not happen."""
+"""Schemathesis calls the local service by its own description: what that tells holds, and all it tells."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_schemathesis_finds_nothing(keyed: LocalService, tmp_path: Path) -> None
 
     ran = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "run", document, "--url", keyed.url),
+            *(sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", keyed.url),
             *("--header", f"x-api-key: {KEY}", "--checks", "all", "--continue-on-failure"),
             *("--seed", "1", "--generation-deterministic", "--no-shrink", "--no-color"),
-            *("--request-timeout", "60", "--report-json-path", report, *OPTIONS),
+            *("--request-timeout", "60", "--report-json-path", str(report), *OPTIONS),
         ],
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.e2e.openapi_hooks", "PYTHONPATH": str(REPOSITORY)},
         cwd=tmp_path,

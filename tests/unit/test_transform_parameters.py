@@ -33,6 +33,7 @@ def test_without_any_the_picture_is_written_anew() -> None:
         ("background", "102030", (16, 32, 48, 255)),
         ("dpr", "2", 2.0),
         ("dpr", 1.5, 1.5),
+        ("dpr", "1.3333333730697632", 1.3333333730697632),  # as browsers say it
         ("keep", "icc", ("icc",)),
         ("keep", "icc,exif", ("exif", "icc")),
         ("keep", ["exif"], ("exif",)),

@@ -12,7 +12,7 @@ from vision.telemetry import Stopwatch
 
 _MINUTES_5, _YEAR = 300, 31_536_000
 _JAVASCRIPT, _CSS = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
-# Swagger UI styles its elements one by one and has its icons in data: URLs; a picture that was answered is a blob:.
+# Swagger UI styles its elements one by one, and has its icons in data: URLs; an answered picture is a blob:.
 _POLICY = "; ".join(
     (
         "default-src 'none'",

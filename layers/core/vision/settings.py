@@ -56,7 +56,7 @@ class Settings:
         results_bucket: where results of uploads are written.
         jobs_table: the DynamoDB table of jobs.
         state_machine: ARN of the Step Functions state machine that runs batches; empty: no batches.
-        swagger_ui: the folder with the files of Swagger UI; none: beside the function, where the build puts them.
+        swagger_ui: the folder with the files of Swagger UI; none: beside the portal function.
         presets: the presets of transforms as JSON text; empty: those that are built in.
         allowed_buckets: further buckets that requests may refer to.
         bucket_origins: where the page sends uploads and reads large answers, such as `https://name.s3.amazonaws.com`.
