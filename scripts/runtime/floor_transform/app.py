@@ -1,7 +1,7 @@
 """The floor of a transform's cold start: straightforward code that makes a thumbnail, and checks nothing.
 
-It is what somebody writes who knows Pillow: a JPEG is decoded at the smallest scale that is enough. Nothing but
-Pillow is imported, for a thumbnail has no use for more.
+It is what somebody writes who knows Pillow: a JPEG is decoded at the smallest scale that is enough. Nothing
+but Pillow is imported, for a thumbnail has no use for more.
 """
 
 import base64
