@@ -8,7 +8,7 @@ PORT ?= 3000
 LAYERS_FOR := $(or $(ARCHITECTURE),both)
 ARCHITECTURE ?= x86_64
 BIN := .venv/bin
-CODE := layers/core/vision functions scripts tests
+CODE := layers/core/vision functions scripts client tests
 LAMBDA_PYTHON_VERSION = $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) PYTHON='$(CURDIR)/.venv-sam/bin/python' .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
