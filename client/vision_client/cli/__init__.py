@@ -1,0 +1,1 @@
+"""The command `vision`: photos on the command line, answered by a running service."""
