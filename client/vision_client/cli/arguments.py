@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vision_client.client import AsyncClient, Client
-from vision_client.sending import Retries
+from vision_client.client import AsyncClient, Client, ClientOptions
+from vision_client.sending import Retries, Retry
 
 TASKS = {"classify": "classification", "detect": "detection", "segment": "segmentation"}
 TASK_NAMES = ("classification", "detection", "segmentation")
@@ -118,19 +119,38 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def connect(arguments: argparse.Namespace) -> Client:
-    """A client for the service of the arguments."""
-    return Client(arguments.url, api_key=arguments.api_key, token=arguments.token, timeout=arguments.timeout)
+    """A client for the service of the arguments; it says when it has to wait."""
+    return Client(arguments.url, **_options(arguments, Retries(on_retry=_told_once())))
 
 
-def connect_async(arguments: argparse.Namespace, retries: Retries) -> AsyncClient:
+def connect_async(arguments: argparse.Namespace, retries: Retries | None = None) -> AsyncClient:
     """The same for asyncio."""
-    return AsyncClient(
-        arguments.url,
-        api_key=arguments.api_key,
-        token=arguments.token,
-        timeout=arguments.timeout,
-        retries=retries,
-    )
+    return AsyncClient(arguments.url, **_options(arguments, retries or Retries(on_retry=_told_once())))
+
+
+def _options(arguments: argparse.Namespace, retries: Retries) -> ClientOptions:
+    return {
+        "api_key": arguments.api_key,
+        "token": arguments.token,
+        "timeout": arguments.timeout,
+        "retries": retries,
+    }
+
+
+def _told_once() -> Callable[[Retry], None]:
+    told: list[Retry] = []
+
+    def tell(retry: Retry) -> None:
+        if not told:
+            patience_s = Retries().patience_s
+            print(
+                f"waiting for the service, up to {patience_s:g} s: {retry.reason}",
+                file=sys.stderr,
+                flush=True,
+            )
+        told.append(retry)
+
+    return tell
 
 
 def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from vision_client.cli import exports
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: the arguments do not go together, or with what is there.
         VisionClientError: the service cannot be reached, or does not know the model.
     """
+    parameters = given_parameters(arguments.task, arguments, leave_out=("model",))
     folder, export = Path(arguments.folder), _export_folder(arguments)
     pictures = Path(arguments.pictures) if arguments.pictures else None
     if arguments.task == "classify" and pictures:
@@ -37,8 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.export in exports.ONE_FILE_A_PHOTO or pictures) and (pair := same_stems(photos)):
         raise ValueError(f"{pair[0]} and {pair[1]} would have one file of the same name: rename one")
     journal = Journal(Path(arguments.out))
+    task, form = TASKS[arguments.task], arguments.export or "json"
+    request = Request(task, arguments.model or journal.model, parameters, form)
+    plan = Plan(request, export, pictures, arguments.picture_format)
     try:
-        return asyncio.run(_run(arguments, journal, photos, export, pictures))
+        return asyncio.run(_run(arguments, journal, photos, plan))
     except KeyboardInterrupt:
         left = sum(not journal.has(photo) for photo in photos)
         print(
@@ -76,16 +81,12 @@ async def _run(
     arguments: argparse.Namespace,
     journal: Journal,
     photos: list[PhotoFile],
-    export: Path | None,
-    pictures: Path | None,
+    plan: Plan,
 ) -> int:
-    task = TASKS[arguments.task]
-    async with connect_async(arguments, Retries()) as client:
-        model = await _model(client, task, arguments.model or journal.model)
-    parameters = given_parameters(arguments.task, arguments, leave_out=("model",))
-    request = Request(task, model.id, parameters, arguments.export or "json")
-    plan = Plan(request, export, pictures, arguments.picture_format)
-    journal.check(request)
+    async with connect_async(arguments) as client:
+        model = await _model(client, plan.request)
+    plan = replace(plan, request=replace(plan.request, model=model.id))
+    journal.check(plan.request)
     journal.open()
     journal.forget({photo.name: photo for photo in photos}, failures=arguments.retry_failed)
     left = [photo for photo in photos if not journal.has(photo)]
@@ -110,24 +111,25 @@ async def _run(
         print(f"vision: {stopped}", file=sys.stderr)
     asked = len(left) - sum(not journal.has(photo) for photo in left)
     print(_summary(journal, asked, time.monotonic() - start, len(photos)), file=sys.stderr)
-    if export and journal.failed() < journal.answers():
+    if plan.export and journal.failed() < journal.answers():
         begin = exports.write_export(
-            request.format,
+            plan.request.format,
             journal.lines(),
-            folder=export,
+            folder=plan.export,
             photos=Path(arguments.folder),
             labels=model.labels,
         )
-        print(f"{request.format}: {begin}", file=sys.stderr)
+        print(f"{plan.request.format}: {begin}", file=sys.stderr)
     if stopped:
         return _AWAY if stopped.is_passing else 2
     return 1 if journal.failed() else 0
 
 
-async def _model(client: AsyncClient, task: str, model_id: str) -> Model:
+async def _model(client: AsyncClient, request: Request) -> Model:
     """The model that answers the whole batch, also when another becomes the default meanwhile."""
-    if not model_id and not (model_id := (await client.health()).default_model(task)):
-        raise ValueError(f"the service has no model for {task}")
+    model_id = request.model or (await client.health()).default_model(request.task)
+    if not model_id:
+        raise ValueError(f"the service has no model for {request.task}")
     return await client.model(model_id)
 
 

@@ -61,12 +61,8 @@ def write_whole(path: Path, data: bytes) -> None:
     new.replace(path)
 
 
-def _coco(lines: list[Line], folder: Path, _photos: Path, labels: Sequence[str]) -> Path:
+def _coco(lines: list[Line], folder: Path, _photos: Path, _labels: Sequence[str]) -> Path:
     merged = merge_coco((line["path"], line["result"]) for line in lines)
-    # Whatever was found, training and evaluation want every class that could have been.
-    named = {category["id"]: category for category in merged["categories"]}
-    every = {number: {"id": number, "name": label} for number, label in enumerate(labels)}
-    merged["categories"] = [value for _, value in sorted({**every, **named}.items())]
     path = folder / "instances.json"
     write_whole(path, json.dumps(merged, ensure_ascii=False).encode())
     return path

@@ -86,7 +86,7 @@ class Journal:
         return len(self._done)
 
     def forget(self, photos: Mapping[str, PhotoFile], *, failures: bool) -> None:
-        """Takes out the lines of photos that have changed since, and of failures if asked to; it must be open."""
+        """Takes out the lines of photos that have changed since, of failures if asked to; it is open."""
 
         def stays(line: Line) -> bool:
             photo = photos.get(line["path"])
