@@ -81,10 +81,10 @@ def test_every_photo_has_one_line_with_its_answer(
 def test_several_photos_are_asked_about_at_once(
     fake: FakeService, url: str, photos: Path, tmp_path: Path
 ) -> None:
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(8, timeout=20)
 
     def answer(_: httpx.Request) -> httpx.Response:
-        together.wait()  # passes when four requests are here
+        together.wait()  # passes when eight requests are here
         return httpx.Response(200, json=CAT)
 
     fake.answers["POST /v1/detect"] = answer
@@ -165,7 +165,7 @@ def test_what_every_photo_would_meet_ends_the_batch(
 
     assert _batch(url, photos, tmp_path / "r.jsonl") == 2
 
-    assert len(fake.asked("/v1/detect")) <= 4
+    assert len(fake.asked("/v1/detect")) <= 8
     assert _lines(tmp_path / "r.jsonl") == []
 
 

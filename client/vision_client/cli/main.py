@@ -113,7 +113,7 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--picture-format", choices=("png", "jpeg"), default="jpeg", help="of --pictures (jpeg)"
     )
     parser.add_argument("--pattern", metavar="GLOB", help="which files (default: **/* that end as photos do)")
-    parser.add_argument("--concurrency", type=positive_int, default=4, metavar="N", help="photos at once (4)")
+    parser.add_argument("--concurrency", type=positive_int, default=8, metavar="N", help="photos at once (8)")
     parser.add_argument(
         "--patience",
         type=positive_float,

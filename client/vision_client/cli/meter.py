@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, Protocol, TextIO
@@ -31,7 +32,7 @@ def open_meter(total: int, done: int, stream: TextIO | None = None) -> Meter:
         stream: what is written to; standard error unless given.
     """
     stream = stream or sys.stderr
-    if stream.isatty():
+    if stream.isatty() and os.get_terminal_size(stream.fileno()).columns:
         try:
             from tqdm import tqdm  # noqa: PLC0415  # the extra `cli` has it
         except ImportError:
