@@ -32,7 +32,7 @@ def open_meter(total: int, done: int, stream: TextIO | None = None) -> Meter:
         stream: what is written to; standard error unless given.
     """
     stream = stream or sys.stderr
-    if stream.isatty() and os.get_terminal_size(stream.fileno()).columns:
+    if stream.isatty() and all(os.get_terminal_size(stream.fileno())):  # of no size, it shows no bar
         try:
             from tqdm import tqdm  # noqa: PLC0415  # the extra `cli` has it
         except ImportError:
