@@ -49,7 +49,21 @@ def photos(tmp_path: Path) -> Path:
 
 
 def _batch(url: str, photos: Path, out: Path, *options: str) -> int:
-    return main(["batch", str(photos), "--task", "detect", "--out", str(out), "--url", url, *options])
+    return main(
+        [
+            "batch",
+            str(photos),
+            "--task",
+            "detect",
+            "--out",
+            str(out),
+            "--url",
+            url,
+            "--patience",
+            "20",
+            *options,
+        ]
+    )
 
 
 def _lines(out: Path) -> list[dict[str, Any]]:
@@ -81,11 +95,14 @@ def test_every_photo_has_one_line_with_its_answer(
 def test_several_photos_are_asked_about_at_once(
     fake: FakeService, url: str, photos: Path, tmp_path: Path
 ) -> None:
-    together = threading.Barrier(8, timeout=20)
+    here: list[int] = []
+    enough = threading.Event()
 
     def answer(_: httpx.Request) -> httpx.Response:
-        together.wait()  # passes when eight requests are here
-        return httpx.Response(200, json=CAT)
+        here.append(1)
+        if len(here) == 8:
+            enough.set()
+        return httpx.Response(200, json=CAT) if enough.wait(20) else problem(400, "came alone")
 
     fake.answers["POST /v1/detect"] = answer
 

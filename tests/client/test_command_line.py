@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,20 @@ def test_wrong_usage_is_one_line_and_status_2(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vision: ")
     assert message in line
+
+
+def test_a_reader_that_has_enough_is_no_error(url: str, photos: Path) -> None:
+    names = [str(photos / "a.png")] * 50
+    command = [sys.executable, "-m", "vision_client.cli.main", "detect", *names, "--url", url]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "client")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 1
 
 
 def test_a_key_is_sent_and_never_shown(

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: the arguments do not go together.
         NetworkError: the service cannot be reached: the other photos would fare the same.
+        BrokenPipeError: nobody reads what is printed.
     """
     photos = named_photos(arguments.photos)
     command = arguments.command
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
                     _transform(client, photo, parameters, arguments.n, out)
                 else:
                     _answer(client, photo, parameters, arguments, out)
-            except NetworkError:
+            except (NetworkError, BrokenPipeError):
                 raise
             except (VisionClientError, OSError) as error:
                 detail = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
