@@ -96,6 +96,8 @@ def _credentials(api_key: str | None, token: str | None) -> dict[str, str]:
 
 
 _NETWORK: dict[type[httpx.TransportError], str] = {
+    httpx.ReadError: "the connection broke off",
+    httpx.WriteError: "the connection broke off",
     httpx.ConnectTimeout: "no connection in time",
     httpx.ReadTimeout: "no answer in time",
     httpx.WriteTimeout: "the request could not be sent in time",
