@@ -341,6 +341,7 @@ function showCode() {
   find("code").hidden = !photo || (!model && task !== "transform");
   if (find("code").hidden) return;
   const parameters = parametersShown(task, model, state.options[task]);
+  if (isDrawn(parameters.ops ?? "") && state.shown?.seed) parameters.seed = Number(state.shown.seed);
   const isJob = state.asJob || photo.file.size > MAX_BYTES;
   const type = state.shown?.blob?.type ?? photo.type;
   const request = {

@@ -5,6 +5,9 @@ const isJson = (chain) => chain.trim().startsWith("[");
 /** Gives the operations of a chain; none of one in JSON, which the controls leave alone. */
 const operations = (chain) => (isJson(chain) ? [] : chain.split("|").map((each) => each.trim()).filter(Boolean));
 
+/** Whether something in a chain is drawn by lot, from a seed. */
+const isDrawn = (chain) => /random-|augment/.test(chain);
+
 const nameOf = (operation) => operation.split(":")[0].trim();
 
 /** Gives the chain with an operation in the place of the first of its name, or at the end; `null` takes it out. */

@@ -159,8 +159,7 @@ function viewTransform({ blob, url, width, height, ops, seed, place, type }, { p
       },
     },
   }, "Show the original") : null;
-  const isDrawn = /random-|augment/.test(options.ops);
-  const again = isDrawn ? element("button", {
+  const again = isDrawn(options.ops) ? element("button", {
     type: "button", class: "chip",
     on: {
       click: () => {
@@ -173,7 +172,7 @@ function viewTransform({ blob, url, width, height, ops, seed, place, type }, { p
   const facts = [
     ["Size", width ? `${size(width, height)} (was ${size(photo.width, photo.height)})` : ""],
     ["File", blob ? `${type}, ${bytes(blob.size)} (was ${bytes(photo.file.size)})` : ""],
-    ["Done", ops || "nothing but the format"], ["Seed", isDrawn ? seed : ""], ["Stored at", place ? `s3://${place.bucket}/${place.key}` : ""],
+    ["Done", ops || "nothing but the format"], ["Seed", isDrawn(options.ops) ? seed : ""], ["Stored at", place ? `s3://${place.bucket}/${place.key}` : ""],
   ].filter(([, value]) => value);
   show(find("results"), element("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])));
   return { note: "", said: `Transformed, ${size(width, height)}` };

@@ -10,7 +10,7 @@ function score(value) {
 
 function bytes(count) {
   if (count < 1000) return `${count} bytes`;
-  return count < 1e6 ? `${(count / 1000).toFixed(count < 1e4 ? 1 : 0)} KB` : `${(count / 1e6).toFixed(1)} MB`;
+  return count < 1e6 ? `${(count / 1000).toFixed(count < 1e4 ? 1 : 0)} KB` : `${(count / 1e6).toFixed(1).replace(".0", "")} MB`;
 }
 
 function milliseconds(value) {

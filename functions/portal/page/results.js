@@ -274,8 +274,7 @@ function viewJob({ id, status, share }, cancel) {
   ));
   show(find("results"), element(
     "div", { class: "job" }, element("h3", {}, "Job"),
-    element("p", { class: "fine" }, "This photo goes through the bucket, for it is larger than one request may be or you asked for it. ",
-      "The answer stays under this id: ", element("code", {}, id)),
+    element("p", { class: "fine" }, "The photo goes through the bucket, and the answer stays under this id: ", element("code", {}, id)),
     element("ol", { class: "steps" }, ...steps),
     element("button", { type: "button", class: "quiet", on: { click: cancel } }, "Stop waiting"),
   ));

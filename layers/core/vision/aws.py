@@ -211,8 +211,11 @@ def _s3() -> Any:
     from botocore.config import Config  # noqa: PLC0415
 
     # "virtual": presigned forms and URLs name the region. The global host may redirect, which forms lose.
-    regional = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-    config = Config(**_PATIENCE, signature_version="s3v4", s3=regional)
+    config = Config(
+        **_PATIENCE,
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+    )
     return boto3.client("s3", config=config)
 
 
