@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from vision.forms import FORM_TABLE
 
 from local.template import TEMPLATE, read_template
 from vision import __version__, errors, service
@@ -41,7 +42,10 @@ TASK_ROUTES = {
     "explain": ("/v1/explain", "Explain"),
     "transform": ("/v1/transform", "Transform"),
 }
-TABLES: dict[str, Parsers] = {**TABLE, "transform": PARSERS}
+TABLES: dict[str, Parsers] = {
+    **{task: {**table, **FORM_TABLE.get(task, {})} for task, table in TABLE.items()},
+    "transform": PARSERS,
+}
 # Text in a language of its own, which a schema does not know: chains of operations, base64.
 LANGUAGES = {"ops", "mask"}
 EACH_PARAMETER = [(task, name) for task, table in TABLES.items() for name in table]
@@ -115,6 +119,7 @@ def test_it_has_the_methods_that_the_functions_take_and_no_others(
     service.build_transform()
     service.build_explain()
     service.build_jobs()
+    service.build_open_inference()
     service.build_portal(PORTAL / "app.py")
 
     # A Function URL has no paths but its own.
@@ -319,7 +324,11 @@ def test_jobs_and_batches_are_for_the_same_tasks() -> None:
         assert tuple(variants) == tasks
         for task, variant in variants.items():
             of_task = variant["properties"]["parameters"]["anyOf"][0]["$ref"]
-            assert of_task == f"#/components/schemas/{TASK_ROUTES[task][1]}Parameters"
+            # What they write is always the same JSON.
+            own = "Job" if task in FORM_TABLE else ""
+            assert of_task == f"#/components/schemas/{TASK_ROUTES[task][1]}{own}Parameters"
+            names = (TABLE | {"transform": PARSERS})[task].keys()
+            assert resolved(variant["properties"]["parameters"]["anyOf"][0])["properties"].keys() == names
 
 
 # ------------------------------------------------------------------------------------- operations
