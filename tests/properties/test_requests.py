@@ -407,7 +407,7 @@ def _check(answer: dict[str, Any], path: str) -> None:
 
 
 def _check_frame(answer: dict[str, Any]) -> Any:
-    """What every answer must have; gives its JSON, if it is that and not a picture."""
+    """What every answer must have; gives its JSON, if it is that and not a picture or the page."""
     status, headers = answer["statusCode"], answer["headers"]
     assert 200 <= status < 500, answer["body"]
     assert headers["X-Request-Id"] == REQUEST_ID
@@ -420,6 +420,9 @@ def _check_frame(answer: dict[str, Any]) -> Any:
     if headers["Content-Type"].startswith("image/"):
         picture = Image.open(io.BytesIO(base64.b64decode(answer["body"])))
         assert picture.get_format_mimetype() == headers["Content-Type"]
+        return None
+    if headers["Content-Type"].startswith("text/html"):
+        assert answer["body"].startswith("<!doctype html>")
         return None
     document = _strict_json(answer["body"])
     if status >= 400:
