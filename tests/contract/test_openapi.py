@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from vision.forms import FORM_TABLE
 
 from local.template import TEMPLATE, read_template
 from vision import __version__, errors, service
@@ -22,6 +21,7 @@ from vision.arguments import Length
 from vision.card import TASKS, Defaults, Input, ModelCard, Normalize, Output, Resize
 from vision.definitions import Parameter
 from vision.formats import CONTENT_TYPES
+from vision.forms import FORM_TABLE
 from vision.operations import OPERATIONS, operation
 from vision.params import BATCH_TASKS, JOB_TASKS, TABLE, Parsers
 from vision.transform_parameters import PARSERS
