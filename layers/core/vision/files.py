@@ -1,4 +1,4 @@
-"""Files that lie beside a function -> HTTP replies: compressed, and not sent again where they are known."""
+"""What browsers load -> HTTP replies: packed, and not sent again to those who have it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,50 @@ class Form:
 
     Attributes:
         content_type: of the file.
-        max_age_s: seconds for which nobody need ask whether it has changed.
+        max_age_s: seconds for which nobody need ask whether it has changed; 0: every visit asks.
         headers: further ones.
     """
 
     content_type: str
     max_age_s: int
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes to be sent.
+
+    Attributes:
+        data: as they are.
+        packed: the same in gzip.
+        etag: entity tag, a weak one, for it is that of both.
+    """
+
+    data: bytes = field(repr=False)
+    packed: bytes = field(repr=False)
+    etag: str
+
+
+def content_of(data: bytes, packed: bytes = b"") -> Content:
+    """Packs what is not packed yet, and gives it its entity tag."""
+    etag = f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
+    return Content(data, packed or gzip.compress(data, mtime=0), etag)
+
+
+def content_reply(content: Content, form: Form, call: HttpCall) -> Reply:
+    """Gives the content, or 304 to whoever has it as it is now."""
+    headers = {
+        "Cache-Control": f"public, max-age={form.max_age_s}" if form.max_age_s else "no-cache",
+        "ETag": content.etag,
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        **form.headers,
+    }
+    if content.etag in call.headers.get("if-none-match", ""):
+        return Reply(304, "", form.content_type, headers)
+    if "gzip" in replies.accepted(call.headers.get("accept-encoding", "")):
+        return Reply(200, content.packed, form.content_type, {**headers, "Content-Encoding": "gzip"})
+    return Reply(200, content.data, form.content_type, headers)
 
 
 def file_reply(path: Path, form: Form, call: HttpCall) -> Reply:
@@ -41,31 +78,16 @@ def file_reply(path: Path, form: Form, call: HttpCall) -> Reply:
     Raises:
         NotFound: neither of them is there.
     """
-    data, packed, etag = _read(path)
-    headers = {
-        "Cache-Control": f"public, max-age={form.max_age_s}",
-        "ETag": etag,
-        "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
-        **form.headers,
-    }
-    if etag in call.headers.get("if-none-match", ""):
-        return Reply(304, "", form.content_type, headers)
-    if "gzip" in replies.accepted(call.headers.get("accept-encoding", "")):
-        return Reply(200, packed, form.content_type, {**headers, "Content-Encoding": "gzip"})
-    return Reply(200, data, form.content_type, headers)
+    return content_reply(_read(path), form, call)
 
 
 @functools.cache
-def _read(path: Path) -> tuple[bytes, bytes, str]:
-    """A file as it is and packed, and its entity tag: a weak one, for it is that of both."""
+def _read(path: Path) -> Content:
     try:
-        data = path.read_bytes()
-        packed = gzip.compress(data, mtime=0)
+        return content_of(path.read_bytes())
     except FileNotFoundError:
         try:
             packed = path.with_name(f"{path.name}.gz").read_bytes()
         except FileNotFoundError:
             raise NotFound(f"this service was deployed without {path.name!r:.60}") from None
-        data = gzip.decompress(packed)
-    return data, packed, f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
+        return content_of(gzip.decompress(packed), packed)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import html
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from vision.replies import accepted
+from vision.files import Content, Form, content_of, content_reply
+from vision.frozen import dataclass
 from vision.request import HttpCall, Reply
 
 _STYLE = re.compile(r'<link rel="stylesheet" href="([\w.-]+)">\n')
@@ -26,24 +25,16 @@ class Page:
     """The page as it is sent.
 
     Attributes:
-        text: HTML without anything to load.
-        packed: the same in gzip, a quarter of the size.
-        headers: of every answer that has it.
+        content: HTML without anything to load.
+        form: with the headers of every answer that has it.
     """
 
-    text: str = field(repr=False)
-    packed: bytes = field(repr=False)
-    headers: Mapping[str, str]
+    content: Content
+    form: Form
 
     def answer(self, call: HttpCall) -> Reply:
         """The page, or 304 where the browser has it already."""
-        headers = {**self.headers, "Vary": "Accept-Encoding"}
-        if headers["ETag"] in re.split(r"\s*,\s*", call.headers.get("if-none-match", "")):
-            return Reply(304, "", "text/html; charset=utf-8", headers)
-        if "gzip" in accepted(call.headers.get("accept-encoding", "")):
-            headers["Content-Encoding"] = "gzip"
-            return Reply(200, self.packed, "text/html; charset=utf-8", headers)
-        return Reply(200, self.text, "text/html; charset=utf-8", headers)
+        return content_reply(self.content, self.form, call)
 
 
 def assemble(folder: Path, values: Mapping[str, object], origins: Sequence[str]) -> Page:
@@ -64,19 +55,14 @@ def assemble(folder: Path, values: Mapping[str, object], origins: Sequence[str])
     text = _VALUE.sub(lambda found: html.escape(str(values[found[1]])), source)
     text = _once(_STYLE, f"<style>{style}</style>\n", text)
     text = _INDENT.sub("", _once(_SCRIPT, f"<script>{script}</script>\n", text))
-    data = text.encode()
     headers = {
-        # Every visit asks whether it has changed: it belongs to the version of the service that answers.
-        "Cache-Control": "no-cache",
-        # Weak, for both encodings have it.
-        "ETag": f'W/"{hashlib.sha256(data).hexdigest()[:32]}"',
         "Content-Security-Policy": _policy(script, style, origins),
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
     }
-    return Page(text, gzip.compress(data, mtime=0), headers)
+    # Every visit asks whether it has changed: it belongs to the version of the service that answers.
+    return Page(content_of(text.encode()), Form("text/html; charset=utf-8", 0, headers))
 
 
 def _joined(folder: Path, names: Sequence[str]) -> str:
