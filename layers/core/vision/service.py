@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from vision import aws
 from vision.card import ModelCard, Task
-from vision.edge import Edge
+from vision.edge import Edge, OnPlain, OnUpload
 from vision.errors import Unavailable
 from vision.models import Models, open_runner
-from vision.request import Upload
 from vision.settings import LAYER_MODELS, BucketFolder, Settings, read_settings
 from vision.sources import FolderSource, ModelSource
 from vision.startup import bound_memory, without_collections
 from vision.telemetry import Handler, instrumented, logger
 
 if TYPE_CHECKING:
+    from vision.parts import PartWork
     from vision.runner import Runner
-    from vision.uploads import Uploads
+    from vision.uploads import Uploads, UploadWork
 
 
 @without_collections
@@ -48,30 +49,22 @@ def build_inference(task: Task) -> Handler:
         ("POST", hf_path): service.answer_hf,
     }
 
-    @functools.cache
-    def uploads() -> Uploads:
-        from vision.claims import Claims  # noqa: PLC0415
+    def uploads() -> UploadWork:
         from vision.predictions import Predictions  # noqa: PLC0415
-        from vision.uploads import Uploads  # noqa: PLC0415
 
-        work = Predictions(task, settings, models=models, service=service, store=store)
-        return Uploads(
-            settings, task=task, work=work, claims=Claims(settings, aws.Table(settings.jobs_table))
-        )
+        return Predictions(task, settings, models=models, service=service, store=store)
 
-    def handle_upload(upload: Upload, context: LambdaContext) -> None:
-        uploads().handle(upload, context)
-
-    def answer_plainly(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        if "BatchInput" not in document:
-            return service.answer_plainly(document, context)
-        # Only a batch pays for what only a batch needs.
-        from vision.parts import BatchWork  # noqa: PLC0415
+    def parts() -> PartWork:
         from vision.predictions import PredictionParts  # noqa: PLC0415
 
-        return BatchWork(settings, PredictionParts(task, settings, models), store).handle(document, context)
+        return PredictionParts(task, settings, models)
 
-    edge = Edge(routes, on_upload=handle_upload, on_plain=answer_plainly, auth=settings.auth)
+    edge = Edge(
+        routes,
+        on_upload=_on_upload(settings, task, uploads),
+        on_plain=_on_plain(settings, service.answer_plainly, parts),
+        auth=settings.auth,
+    )
     return instrumented(edge)
 
 
@@ -86,30 +79,23 @@ def build_transform() -> Handler:
     presets, store = read_presets(settings.presets), aws.S3Store()
     service = TransformService(settings, presets, store)
 
-    @functools.cache
-    def uploads() -> Uploads:
-        from vision.claims import Claims  # noqa: PLC0415
+    def uploads() -> UploadWork:
         from vision.transform_uploads import TransformUploads  # noqa: PLC0415
-        from vision.uploads import Uploads  # noqa: PLC0415
 
-        work = TransformUploads(settings, presets, store)
-        return Uploads(
-            settings, task="transform", work=work, claims=Claims(settings, aws.Table(settings.jobs_table))
-        )
+        return TransformUploads(settings, presets, store)
 
-    def handle_upload(upload: Upload, context: LambdaContext) -> None:
-        uploads().handle(upload, context)
-
-    def answer_plainly(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        if "BatchInput" not in document:
-            return service.answer_plainly(document, context)
-        from vision.parts import BatchWork  # noqa: PLC0415
+    def parts() -> PartWork:
         from vision.transform_parts import TransformParts  # noqa: PLC0415
 
-        return BatchWork(settings, TransformParts(settings, presets), store).handle(document, context)
+        return TransformParts(settings, presets)
 
     routes = {("POST", "/v1/transform"): service.answer, ("POST", "/"): service.answer}
-    edge = Edge(routes, on_upload=handle_upload, on_plain=answer_plainly, auth=settings.auth)
+    edge = Edge(
+        routes,
+        on_upload=_on_upload(settings, "transform", uploads),
+        on_plain=_on_plain(settings, service.answer_plainly, parts),
+        auth=settings.auth,
+    )
     return instrumented(edge)
 
 
@@ -123,19 +109,13 @@ def build_explain() -> Handler:
     explainer = Explainer(settings, open_models(settings), aws.S3Store())
     explainer.warm()
 
-    @functools.cache
-    def uploads() -> Uploads:
-        from vision.claims import Claims  # noqa: PLC0415
-        from vision.uploads import Uploads  # noqa: PLC0415
-
-        claims = Claims(settings, aws.Table(settings.jobs_table))
-        return Uploads(settings, task="explain", work=explainer, claims=claims)
-
-    def handle_upload(upload: Upload, context: LambdaContext) -> None:
-        uploads().handle(upload, context)
-
     routes = {("POST", "/v1/explain"): explainer.answer, ("POST", "/"): explainer.answer}
-    edge = Edge(routes, on_upload=handle_upload, on_plain=explainer.answer_plainly, auth=settings.auth)
+    edge = Edge(
+        routes,
+        on_upload=_on_upload(settings, "explain", lambda: explainer),
+        on_plain=explainer.answer_plainly,
+        auth=settings.auth,
+    )
     return instrumented(edge)
 
 
@@ -220,6 +200,33 @@ def open_models(settings: Settings) -> Models:
         # The first request tries again, and can tell whoever waits for it.
         logger.warning("no cards yet", extra={"detail": error.detail})
     return models
+
+
+def _on_upload(settings: Settings, task: str, work: Callable[[], UploadWork]) -> OnUpload:
+    """Handles uploads; what they alone need is imported and made for the first of them."""
+
+    @functools.cache
+    def uploads() -> Uploads:
+        from vision.claims import Claims  # noqa: PLC0415
+        from vision.uploads import Uploads  # noqa: PLC0415
+
+        claims = Claims(settings, aws.Table(settings.jobs_table))
+        return Uploads(settings, task=task, work=work(), claims=claims)
+
+    return lambda upload, context: uploads().handle(upload, context)
+
+
+def _on_plain(settings: Settings, answer: OnPlain, parts: Callable[[], PartWork]) -> OnPlain:
+    """Answers plain invocations: one image, or a part of a batch, which alone pays for what it needs."""
+
+    def answered(document: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        if "BatchInput" not in document:
+            return answer(document, context)
+        from vision.parts import BatchWork  # noqa: PLC0415
+
+        return BatchWork(settings, parts(), aws.S3Store()).handle(document, context)
+
+    return answered
 
 
 def _source(place: Path | BucketFolder) -> ModelSource:
