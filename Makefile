@@ -20,13 +20,15 @@ run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http
 	@$(BIN)/python scripts/samples.py || true
 	@PORT=$(PORT) $(BIN)/python scripts/serve.py $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
-test: .venv/.test .venv-sam/.done .venv-policy/.done  ## lint, type-check and run every test
-	@$(BIN)/python scripts/fetch_models.py || echo "The tests that need the pretrained models will be skipped."
+# What is named in TESTS runs whole. Slow are the tests that build layers, run AWS's runtime, checkov and SAM, walk over
+# every mutation of the template, or convert models: they need three environments more.
+test: .venv/.test $(if $(SLOW)$(TESTS),.venv-sam/.done .venv-policy/.done)  ## lint, type-check and test; SLOW=1 runs the slow tests too, and those of the converters
+	@$(if $(SLOW)$(strip $(VISION_MODEL_MIRROR)),$(BIN)/python scripts/fetch_models.py,false) || echo "The tests that need the pretrained models will be skipped."
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
-	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(TESTS)
-	@test -n "$(TESTS)" || $(MAKE) --no-print-directory test-conversion
+	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(if $(SLOW)$(TESTS),,-m "not slow") $(TESTS)
+	@test -n "$(TESTS)" -o -z "$(SLOW)" || $(MAKE) --no-print-directory test-conversion
 
 # In an environment of their own, for they import Keras, PyTorch and transformers.
 test-conversion: .venv/.base

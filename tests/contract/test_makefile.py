@@ -16,16 +16,27 @@ ROOT = TEMPLATE.parent
 FETCH = "scripts/fetch_models.py"
 
 
-@pytest.mark.parametrize("verb", ["run", "bench"])
+@pytest.mark.parametrize("verb", ["run", "bench", "test"])
 def test_a_verb_that_uses_models_fetches_them_only_where_a_mirror_is_named(verb: str) -> None:
     assert FETCH not in _planned(verb)
     assert FETCH not in _planned(verb, VISION_MODEL_MIRROR=" ")
     assert FETCH in _planned(verb, VISION_MODEL_MIRROR="/a/mirror")
 
 
-@pytest.mark.parametrize("verb", ["test", "build", "models"])
+@pytest.mark.parametrize("verb", ["build", "models"])
 def test_a_verb_that_needs_the_pretrained_models_fetches_them(verb: str) -> None:
     assert FETCH in _planned(verb)
+
+
+def test_slow_tests_run_where_they_are_asked_for() -> None:
+    quick, slow = _planned("test"), _planned("test", SLOW="1")
+
+    assert '-m "not slow"' in quick
+    assert '-m "not slow"' not in slow
+    assert FETCH in slow
+    assert "tests/conversion" in slow
+    assert "tests/conversion" not in quick
+    assert '-m "not slow"' not in _planned("test", TESTS="tests/deployment")
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ VARIABLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "number", "action"), PERMISSIONS)
 def test_a_permission_that_is_taken_away_is_missed(
     policy: str, number: int, action: str, clients: Clients
@@ -134,6 +135,7 @@ def test_a_permission_that_is_taken_away_is_missed(
     assert [fault for fault in faults if f" may not {action} on " in fault]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), ROUTES)
 def test_a_route_that_is_taken_away_is_missed(name: str, key: str, clients: Clients) -> None:
     method, _, path = key.rpartition(" ")
@@ -144,6 +146,7 @@ def test_a_route_that_is_taken_away_is_missed(name: str, key: str, clients: Clie
     assert [fault for fault in faults if fault.startswith(expected)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "variable"), VARIABLES)
 def test_a_variable_that_is_taken_away_is_missed(function: str, variable: str, clients: Clients) -> None:
     def change(resources: dict[str, dict[str, Any]]) -> None:
@@ -154,6 +157,7 @@ def test_a_variable_that_is_taken_away_is_missed(function: str, variable: str, c
     assert f"{function}: {variable} is None" in faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named("AWS::CloudWatch::Alarm"))
 def test_an_alarm_that_is_taken_away_is_missed(name: str, clients: Clients) -> None:
     faults = faults_of(changed(without(name)), clients)
@@ -162,6 +166,7 @@ def test_an_alarm_that_is_taken_away_is_missed(name: str, clients: Clients) -> N
     assert [fault for fault in faults if fault.startswith("nobody watches") or f"refers to {name}," in fault]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_trigger_that_is_taken_away_is_missed(task: str, clients: Clients) -> None:
     def change(resources: dict[str, dict[str, Any]]) -> None:
@@ -320,6 +325,7 @@ OTHERS: dict[str, tuple[Change, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OTHERS)
 def test_what_is_taken_away_or_set_wrong_is_missed(what: str, clients: Clients) -> None:
     change, expected = OTHERS[what]
@@ -329,6 +335,7 @@ def test_what_is_taken_away_or_set_wrong_is_missed(what: str, clients: Clients) 
     assert [fault for fault in faults if expected in fault], faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
