@@ -237,14 +237,14 @@ def test_an_export_that_changes_one_weight(
 ) -> None:
     finish = graph.finish
 
-    def change(raw: Path, target: Path, **options: Any) -> None:
+    def change(raw: Path, target: Path, **options: Any) -> dict[str, Any]:
         model = onnx.load(raw)
         kernel = next(each for each in model.graph.initializer if list(each.dims) == [8, len(LABELS)])
         weights = numpy_helper.to_array(kernel).copy()
         weights.flat[np.argmax(np.abs(weights))] *= by
         kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))
         onnx.save(model, raw)
-        finish(raw, target, **options)
+        return finish(raw, target, **options)
 
     monkeypatch.setattr(graph, "finish", change)
 
