@@ -167,6 +167,7 @@ def clipped(expected: dict[str, Any], photo: Image.Image) -> dict[str, Any]:
 
 
 def test_yolos_finds_the_boxes_of_transformers(tmp_path: Path) -> None:
+    torch.manual_seed(0)  # for what `save` does not draw: some weights give near ties
     config = transformers.YolosConfig(
         image_size=[64, 96], patch_size=16, num_detection_tokens=10, num_labels=7, **ATTENTION
     )
