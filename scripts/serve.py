@@ -144,6 +144,7 @@ def _welcome(listener: socket.socket, s3: str, bucket: str | None, credentials: 
     job = json.dumps({"task": "detection", "filename": "photo.png", "content_type": "image/png"})
     return f"""\
 The service is at {url}   Ctrl-C stops it; nothing is kept.
+Page     the same address in a browser; the API is described at {url}/docs
 S3       {s3}, uploads to {bucket}/uploads/<task>/
 
 Try      curl -s {credentials}--data-binary @{photo} -H 'Content-Type: image/png' '{url}/v1/classify?top_k=5'
