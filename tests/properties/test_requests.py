@@ -422,7 +422,7 @@ def _check_frame(answer: dict[str, Any]) -> Any:
         assert picture.get_format_mimetype() == headers["Content-Type"]
         return None
     if headers["Content-Type"].startswith("text/html"):
-        assert answer["body"].startswith("<!doctype html>")
+        assert base64.b64decode(answer["body"]).startswith(b"<!doctype html>")
         return None
     document = _strict_json(answer["body"])
     if status >= 400:
