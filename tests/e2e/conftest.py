@@ -16,6 +16,7 @@ import pytest
 import urllib3
 
 from local.clients import Clients, connect
+from samples import SamplesError, write_samples
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = Path(os.environ.get("VISION_MODELS") or REPOSITORY / "models")
@@ -119,6 +120,17 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> tuple[str,
             return found[1], found[2]
         time.sleep(0.05)
     raise AssertionError(f"the service did not start (status {process.poll()}):\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def samples_folder() -> Path:
+    """The sample photos, fetched if need be."""
+    folder = REPOSITORY / "samples"
+    try:
+        write_samples(folder)
+    except SamplesError as error:
+        pytest.skip(f"no sample photos: {error}")
+    return folder
 
 
 @pytest.fixture(scope="session")

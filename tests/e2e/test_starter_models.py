@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import REPOSITORY, LocalService, Start
 
-from samples import SamplesError, write_samples
 from vision.card import TASKS, Task, read_card
 
 # By photo: how many of the best answers are looked at, and the labels of which one must be among them.
@@ -27,17 +26,6 @@ MAX_BYTES = {"classification": 4_000_000, "detection": 3_000_000, "segmentation"
 def starter(task: Task) -> Path:
     """The folder of a task's starter model."""
     return REPOSITORY / "models" / f"starter-{task}"
-
-
-@pytest.fixture(scope="module")
-def samples_folder() -> Path:
-    """The sample photos, fetched if need be."""
-    folder = REPOSITORY / "samples"
-    try:
-        write_samples(folder)
-    except SamplesError as error:
-        pytest.skip(f"no sample photos: {error}")
-    return folder
 
 
 @pytest.fixture(scope="module")

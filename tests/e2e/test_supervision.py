@@ -20,24 +20,11 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from tests.e2e.conftest import MODELS, REPOSITORY, LocalService, Start
 
-from samples import SamplesError, write_samples
-
 # pycocotools 2.0.11 with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 THRESHOLD = "0.2"
 Photos = tuple[LocalService, list[Path]]
-
-
-@pytest.fixture(scope="module")
-def samples_folder() -> Path:
-    """The sample photos, fetched if need be."""
-    folder = REPOSITORY / "samples"
-    try:
-        write_samples(folder)
-    except SamplesError as error:
-        pytest.skip(f"no sample photos: {error}")
-    return folder
 
 
 @pytest.fixture(scope="module")

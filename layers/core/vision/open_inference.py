@@ -25,9 +25,8 @@ from vision.tensors import datatype
 
 PLATFORM = "onnxruntime_onnx"  # of the names that the protocol knows platforms by
 EXTENSIONS = ("binary_tensor_data",)
-MAX_PICTURES = (
-    32  # of the card's size in one tensor; what takes longer than an answer may is refused before it runs
-)
+# Of the card's size in one tensor; what takes longer than an answer may is refused before it runs.
+MAX_PICTURES = 32
 
 _ADVICE = "send fewer pictures at once, as binary data, or packed (Content-Encoding: gzip)"
 
