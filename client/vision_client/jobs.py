@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from vision_client.errors import JobTimeout, UnsupportedImage
@@ -16,6 +16,7 @@ from vision_client.sending import Call, Operation, Options, Pause, Upload, sent
 
 _JSON = {"Content-Type": "application/json"}
 _FIRST_POLL_S, _LONGEST_POLL_S, _POLL_GROWTH = 0.1, 5.0, 1.5
+_Found = TypeVar("_Found", Job, Batch)
 
 
 def create_job(
@@ -136,8 +137,7 @@ def start_batch(
 
 def batch(options: Options, batch_id: str) -> Operation[Batch]:
     """What has become of a batch."""
-    response = yield from sent(options, Call("GET", f"/v1/batches/{quote(batch_id, safe='')}"))
-    return parsed(read_batch, json_of(response))
+    return (yield from _batch_of(options, batch_id))
 
 
 def wait_for_batch(
@@ -156,18 +156,12 @@ def wait_for_batch(
         on_progress: called each time the batch was asked for.
     """
     batch_id = batch if isinstance(batch, str) else batch.id
-    start, pause_s = options.clock(), _FIRST_POLL_S
-    while True:
-        response = yield from sent(options, Call("GET", f"/v1/batches/{quote(batch_id, safe='')}"))
-        found = parsed(read_batch, json_of(response))
+
+    def tell(found: Batch, _elapsed_s: float) -> None:
         if on_progress:
             on_progress(found)
-        if found.has_ended:
-            return found
-        if options.clock() - start + pause_s > timeout_s:
-            raise JobTimeout(f"the batch {batch_id} is {found.status} after {timeout_s:g} s")
-        yield Pause(pause_s)
-        pause_s = min(pause_s * _POLL_GROWTH, _LONGEST_POLL_S)
+
+    return (yield from _polled(options, lambda: _batch_of(options, batch_id), tell, timeout_s))
 
 
 def uploaded(
@@ -199,16 +193,36 @@ def ended(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Operation[Job]:
     """A job when it has ended; asked for again and again, ever more rarely."""
-    start, pause_s = options.clock(), _FIRST_POLL_S
-    while True:
-        found = yield from job(options, job_id)
-        elapsed_s = options.clock() - start
+
+    def tell(found: Job, elapsed_s: float) -> None:
         if on_progress:
             on_progress(Progress(found.status, 0, 0, elapsed_s))
+
+    return (yield from _polled(options, lambda: job(options, job_id), tell, timeout_s))
+
+
+def _batch_of(options: Options, batch_id: str) -> Operation[Batch]:
+    response = yield from sent(options, Call("GET", f"/v1/batches/{quote(batch_id, safe='')}"))
+    return parsed(read_batch, json_of(response))
+
+
+def _polled(
+    options: Options,
+    ask: Callable[[], Operation[_Found]],
+    tell: Callable[[_Found, float], None],
+    timeout_s: float,
+) -> Operation[_Found]:
+    """Asks again and again, ever more rarely, until what is found has ended."""
+    start, pause_s = options.clock(), _FIRST_POLL_S
+    while True:
+        found = yield from ask()
+        elapsed_s = options.clock() - start
+        tell(found, elapsed_s)
         if found.has_ended:
             return found
         if elapsed_s + pause_s > timeout_s:
-            raise JobTimeout(f"the job {job_id} is {found.status} after {timeout_s:g} s")
+            kind = type(found).__name__.lower()
+            raise JobTimeout(f"the {kind} {found.id} is {found.status} after {timeout_s:g} s")
         yield Pause(pause_s)
         pause_s = min(pause_s * _POLL_GROWTH, _LONGEST_POLL_S)
 
