@@ -22,7 +22,7 @@ from conversion.original import Pixels, Tensor
 
 _PROBE = 480, 640  # height and width of the photo that is probed with
 _NEAR = 0.015  # of a side of the probe: how far the place of an edge may be off
-_AS_CODED = {1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}  # by PIL's number
+_AS_CODED = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}  # by PIL's number
 _MULTIPLE = 32  # pixels: detectors shrink their input by so much
 _USUAL_ASPECT = 4 / 3
 
@@ -76,7 +76,8 @@ def probe(processor: Any, size: tuple[int, int] | None, *, is_detector: bool) ->
     if not facts["resize"]:
         del facts["resize"]
         return Feeding(final, facts, None, normalize)
-    facts["resize"]["filter"], is_exact = _filter(processor)
+    facts["resize"] |= _filter(processor)
+    is_exact = _is_exact(processor)
     return Feeding(final, facts, (lambda photo: _call(processor, photo)) if is_exact else None, normalize)
 
 
@@ -138,14 +139,38 @@ def _pixels(planes: Tensor, facts: dict[str, Any]) -> NDArray[np.float64]:
     return np.asarray(shown[..., ::-1] if facts["input"]["color"] == "BGR" else shown)
 
 
-def _filter(processor: Any) -> tuple[str, bool]:
-    """The card's resampling filter, and whether it is the processor's own."""
-    code = int(processor.resample if processor.resample is not None else 2)
-    if code in _AS_CODED:
-        return _AS_CODED[code], True
-    name = Image.Resampling(code).name.lower()
-    print(f"The service has no {name} filter, which the image processor uses: bilinear.", file=sys.stderr)
-    return "bilinear", False
+def _filter(processor: Any) -> dict[str, Any]:
+    """Returns the card's resampling: the processor's filter, or bilinear where the service has none like it.
+
+    `antialias` is false where the processor says so: the PIL processors, which are probed, always antialias,
+    while those that the model was trained with may not.
+    """
+    code = _filter_code(processor)
+    name = _AS_CODED.get(code, "bilinear")
+    if code not in _AS_CODED:
+        missing = Image.Resampling(code).name.lower()
+        print(
+            f"The service has no {missing} filter, which the image processor uses: bilinear.", file=sys.stderr
+        )
+    if _antialiases(processor):
+        return {"filter": name}
+    if name not in ("nearest", "bilinear"):
+        print(f"The service antialiases {name}, the image processor does not.", file=sys.stderr)
+        return {"filter": name}
+    return {"filter": name, "antialias": False}
+
+
+def _filter_code(processor: Any) -> int:
+    return int(processor.resample if processor.resample is not None else 2)
+
+
+def _antialiases(processor: Any) -> bool:
+    return getattr(processor, "antialias", True) is not False
+
+
+def _is_exact(processor: Any) -> bool:
+    """Whether the card resamples as the processor does that is probed."""
+    return _filter_code(processor) in _AS_CODED and _antialiases(processor)
 
 
 def _resize(processor: Any, own: tuple[int, int], size: tuple[int, int]) -> None:
@@ -197,6 +222,5 @@ def _letterbox(
         tensor[:, :, : inner.shape[2], : inner.shape[3]] = inner
         return tensor
 
-    name, is_exact = _filter(processor)
-    resize = {"mode": "letterbox", "position": "top-left", "pad_value": pad, "filter": name}
-    return Feeding(size, {**facts, "resize": resize}, prepare if is_exact else None, normalize)
+    resize = {"mode": "letterbox", "position": "top-left", "pad_value": pad, **_filter(processor)}
+    return Feeding(size, {**facts, "resize": resize}, prepare if _is_exact(processor) else None, normalize)

@@ -52,17 +52,18 @@ def plain_precision(test_images: Path, model_file: Callable[[str], Path]) -> Pre
     return box_precision(folder, dict(zip(paths, on_all_cores(find, paths), strict=True)))
 
 
-def test_average_precision_is_within_a_hundredth_of_a_plain_script(
+def test_average_precision_is_that_of_a_plain_script(
     precision: Precision, plain_precision: Precision
 ) -> None:
-    assert precision.mean == pytest.approx(plain_precision.mean, abs=0.01)
-    assert precision.at_50 == pytest.approx(plain_precision.at_50, abs=0.01)
+    assert precision.mean == pytest.approx(plain_precision.mean, abs=0.002)
+    # The script keeps a box for each of its classes, the library for the best, as the published code does.
+    assert precision.at_50 == pytest.approx(plain_precision.at_50, abs=0.005)
 
 
 def test_average_precision_is_what_others_measured(precision: Precision) -> None:
-    # A script with Pillow's bilinear filter gave .324 and .508, one with OpenCV's .328 and .513.
-    assert precision.mean == pytest.approx(0.326, abs=0.01)
-    assert precision.at_50 == pytest.approx(0.510, abs=0.01)
+    # A script with OpenCV's bilinear filter, which the model was trained with, gave .3282 and .513.
+    assert precision.mean == pytest.approx(0.3282, abs=0.002)
+    assert precision.at_50 == pytest.approx(0.513, abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["coco_1", "coco_3", "kite_and_cold"])
@@ -72,12 +73,8 @@ def test_the_model_is_given_what_a_plain_script_gives_it(test_images: Path, mode
     photo = open_photo(path.read_bytes(), max_pixels=20_000_000)
     geometry = plan(model.card, photo.height, photo.width)
     tensor = prepare(decode(photo), model.card, geometry)
-    assert tensor.shape == expected.shape
-    bottom = geometry.target[3]
-    np.testing.assert_array_equal(tensor[:, :, bottom:], expected[:, :, bottom:])
-    assert (expected[:, :, bottom:] == yolox.PADDING).all()
-    # The library's filter averages all the pixels that a sample covers, the script's only four.
-    assert np.abs(tensor[:, :, :bottom] - expected[:, :, :bottom]).mean() < 5
+    assert (expected[:, :, geometry.target[3] :] == yolox.PADDING).all()
+    np.testing.assert_array_equal(tensor, expected)
 
 
 def test_finds_exactly_one_bus_where_it_is(test_images: Path, model: Model) -> None:

@@ -590,7 +590,7 @@ class TestReducedDecoding:
             expected = np.asarray(whole.convert("RGB").resize((160, 160), Image.Resampling.BILINEAR, box=box))
 
         picture = decode(open_photo(data, max_pixels=2_000_000), scale=(160 / 960, 160 / 960))
-        pixels = resample(picture, box, 160, 160, "bilinear")
+        pixels = resample(picture, box, (160, 160), "bilinear")
 
         assert _pixels(picture).shape[:2] == (240, 320)
         assert np.abs(pixels.astype(int) - expected).mean() < 2
@@ -601,13 +601,13 @@ class TestReducedDecoding:
         assert _pixels(picture).tolist() == photo.tolist()
 
 
-@pytest.mark.parametrize("filter_name", ["bilinear", "bicubic", "box", "lanczos"])
+@pytest.mark.parametrize("filter_name", ["nearest", "bilinear", "bicubic", "box", "lanczos"])
 def test_resampling_is_pillows_own(encode: Encode, photo: Pixels, filter_name: str) -> None:
     method = Image.Resampling[filter_name.upper()]
     expected = np.asarray(Image.fromarray(photo).resize((17, 9), method, box=(3.5, 2.0, 50.25, 39.0)))
 
     picture = decode(open_photo(encode(photo, "PNG"), max_pixels=MAX_PIXELS))
-    pixels = resample(picture, (3.5, 2.0, 50.25, 39.0), 9, 17, filter_name)
+    pixels = resample(picture, (3.5, 2.0, 50.25, 39.0), (9, 17), filter_name)
 
     assert pixels.tolist() == expected.tolist()
 
@@ -617,7 +617,7 @@ def test_photos_of_extreme_aspect_are_resampled(encode: Encode, size: tuple[int,
     data = encode(Image.new("RGB", size, "lime"), "PNG")
 
     picture = decode(open_photo(data, max_pixels=MAX_PIXELS))
-    pixels = resample(picture, (0.0, 0.0, float(size[0]), float(size[1])), 32, 32, "bilinear")
+    pixels = resample(picture, (0.0, 0.0, float(size[0]), float(size[1])), (32, 32), "bilinear")
 
     assert (pixels == (0, 255, 0)).all()
 

@@ -49,13 +49,16 @@ class Resize:
     Attributes:
         mode: `stretch`, `shorter-side-crop` (centre crop) or `letterbox` (aspect kept, padded).
         filter: resampling filter.
+        antialias: whether the filter grows where the photo shrinks, as Pillow's and torchvision's do; false:
+            `nearest` or `bilinear` as OpenCV does them.
         crop_fraction: for `shorter-side-crop`: the share of the shorter side that is kept, 0..1.
         pad_value: for `letterbox`: the padding, 0..255.
         position: for `letterbox`: where the photo lies.
     """
 
     mode: Literal["stretch", "shorter-side-crop", "letterbox"]
-    filter: Literal["bilinear", "bicubic", "box", "lanczos"] = "bilinear"
+    filter: Literal["nearest", "bilinear", "bicubic", "box", "lanczos"] = "bilinear"
+    antialias: bool = True
     crop_fraction: float = 0.875
     pad_value: int = 114
     position: Literal["top-left", "center"] = "center"
@@ -199,6 +202,10 @@ def parse_card(document: object) -> ModelCard:
         (min(card.input.size) < 1, "input.size: height and width must be positive"),
         (not 0 < card.resize.crop_fraction <= 1, "resize.crop_fraction: must be above 0 and at most 1"),
         (not 0 <= card.resize.pad_value <= 255, "resize.pad_value: must be 0..255"),
+        (
+            not card.resize.antialias and card.resize.filter not in ("nearest", "bilinear"),
+            f"resize.antialias: false is for nearest and bilinear; {card.resize.filter} is antialiased",
+        ),
         (0.0 in card.normalize.std, "normalize.std: must not be 0"),
         (card.output.label_offset < 0, "output.label_offset: must not be negative"),
         (min(card.output.strides, default=0) < 1, "output.strides: must be positive"),

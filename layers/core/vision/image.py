@@ -38,7 +38,9 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # photo for a 224-pixel classifier still takes the smallest scale.
 _OVERSAMPLING = 1.4
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
-FILTERS = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "box", "lanczos")}
+FILTERS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +163,21 @@ def header_of(photo: Photo) -> Image.Image:
 
 
 def resample(
-    picture: Picture, box: tuple[float, float, float, float], height: int, width: int, filter_name: str
+    picture: Picture,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+    filter_name: str,
+    *,
+    antialias: bool = True,
 ) -> NDArray[np.uint8]:
-    """Scales one box of a photo onto (height, width, 3) uint8 pixels, antialiased.
+    """Returns one box of a photo scaled onto (height, width, 3) uint8 pixels.
 
     Args:
         picture: the decoded photo, at whatever scale.
         box: xmin, ymin, xmax, ymax in pixels of the photo.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        size: height and width of the result, in pixels.
         filter_name: a key of `FILTERS`.
+        antialias: whether the filter grows with the photo where it shrinks; if not, it is `bilinear`.
     """
     image = picture._image
     scale = 1 / reduction_of((picture.photo_width, picture.photo_height), image.size)
@@ -181,6 +188,11 @@ def resample(
         min(float(image.width), box[2] * scale),
         min(float(image.height), box[3] * scale),
     )
+    height, width = size
+    if not antialias and filter_name == "bilinear":
+        from vision.bilinear import scale_bilinear  # noqa: PLC0415  # for some detectors only
+
+        return scale_bilinear(np.asarray(image), scaled, height, width)
     return np.asarray(image.resize((width, height), FILTERS[filter_name], box=scaled))
 
 

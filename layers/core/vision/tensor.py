@@ -32,7 +32,8 @@ def prepare(picture: Picture, card: ModelCard, geometry: Geometry) -> Tensor:
 def to_canvas(picture: Picture, card: ModelCard, geometry: Geometry) -> NDArray[np.uint8]:
     """Gives a photo as the model sees it, in pixels: (H, W, 3) RGB of the input's size, padding included."""
     left, top, right, bottom = geometry.target
-    pixels = resample(picture, geometry.source, bottom - top, right - left, card.resize.filter)
+    size, how = (bottom - top, right - left), card.resize
+    pixels = resample(picture, geometry.source, size, how.filter, antialias=how.antialias)
     height, width = card.input.size
     if pixels.shape[:2] == (height, width):
         return pixels
