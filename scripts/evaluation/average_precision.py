@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from evaluation.interval import half_width
 from evaluation.photos import DatasetError
 from evaluation.scores import Scores
 from evaluation.truth import TrueObject
@@ -84,7 +89,29 @@ def score(compared: Sequence[_Compared], labels: Sequence[str]) -> Scores:
         for place, class_id in enumerate(evaluation.params.catIds)
         if (precision[:, :, place] >= 0).all()
     }
-    return Scores(dict(zip(names, evaluation.stats[:3].tolist(), strict=True)), per_class)
+    metrics = dict(zip(names, evaluation.stats[:3].tolist(), strict=True))
+    return Scores(metrics, per_class, partial(_half_width, evaluation))
+
+
+def _half_width(evaluation: Any) -> float:
+    """Of the mean average precision; what was matched on each photo is drawn, not matched anew."""
+    places = len(evaluation.params.catIds), len(evaluation.params.areaRng), len(evaluation.params.imgIds)
+    # By class and photo, of all sizes of objects. What pycocotools keeps is a flat list of the three.
+    matched = np.array(evaluation.evalImgs, object).reshape(places)[:, 0, :]
+    drawn = COCOeval(iouType="bbox")
+    drawn.params = copy.copy(evaluation.params)
+    drawn.params.areaRng, drawn.params.maxDets = drawn.params.areaRng[:1], drawn.params.maxDets[-1:]
+    drawn._paramsEval = drawn.params
+
+    def mean(photos: NDArray[np.intp]) -> float:
+        drawn.evalImgs = matched[:, photos].ravel().tolist()
+        drawn.accumulate()
+        precision = drawn.eval["precision"]
+        known = precision >= 0  # -1: no object of the class on these photos
+        return float(precision[known].mean()) if known.any() else math.nan
+
+    with _quiet():
+        return half_width(places[-1], mean)
 
 
 def _coco(rows_by_photo: list[_Rows], labels: Sequence[str]) -> Any:

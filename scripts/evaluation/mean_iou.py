@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.interval import half_width
 from evaluation.masks import true_class_map
 from evaluation.photos import DatasetError
 from evaluation.scores import Scores
@@ -34,13 +37,30 @@ def sum_up(compared: Iterable[NDArray[np.int64]], model: Model) -> Scores:
     Raises:
         DatasetError: when no class but the background occurs.
     """
-    confusion = sum(compared, np.zeros((len(model.labels),) * 2, np.int64))
+    by_photo = np.array(list(compared))
+    figures = _by_class(by_photo.sum(axis=0), model)
+    if not figures:
+        raise DatasetError(f"No class of {model.card.id} but the background occurs in the masks.")
+    width = partial(
+        half_width,
+        len(by_photo),
+        lambda drawn: _mean(_by_class(by_photo[drawn].sum(axis=0), model).values()),
+    )
+    per_class = {model.labels[class_id]: iou for class_id, iou in figures.items()}
+    return Scores({"miou": _mean(per_class.values())}, per_class, width)
+
+
+def _by_class(confusion: NDArray[np.int64], model: Model) -> dict[int, float]:
+    """IoU by class id of the classes that occur in the truth, without the background."""
     shared, in_truth = confusion.diagonal(), confusion.sum(axis=1)
     union = in_truth + confusion.sum(axis=0) - shared
-    occurring = [
-        class_id for class_id in np.flatnonzero(in_truth).tolist() if class_id != model.card.output.background
-    ]
-    if not occurring:
-        raise DatasetError(f"No class of {model.card.id} but the background occurs in the masks.")
-    per_class = {model.labels[class_id]: float(shared[class_id] / union[class_id]) for class_id in occurring}
-    return Scores({"miou": float(np.mean(list(per_class.values())))}, per_class)
+    return {
+        class_id: float(shared[class_id] / union[class_id])
+        for class_id in np.flatnonzero(in_truth).tolist()
+        if class_id != model.card.output.background
+    }
+
+
+def _mean(figures: Iterable[float]) -> float:
+    values = list(figures)
+    return sum(values) / len(values) if values else math.nan

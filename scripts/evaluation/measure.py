@@ -54,6 +54,8 @@ class Evaluation:
         metrics: by name, 0..1. Classification: `top1`, `top5`, `ece`; detection: `map`, `ap50`, `ap75`;
             segmentation: `miou`.
         primary_name: of the metric that models are compared by.
+        half_width: returns half the width of the 95 % interval of the metric that models are compared by; it
+            takes seconds for a detector.
         per_class: by label, of the classes that occur: accuracy, average precision or IoU.
         confidence: mean score of the best class, 0..1; `None` where there is no such thing.
         settings: what a reader must know to get the same figures; may be empty.
@@ -63,6 +65,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     primary_name: str
+    half_width: Callable[[], float]
     per_class: dict[str, float]
     confidence: float | None
     settings: str
@@ -118,6 +121,7 @@ def evaluate(model: Model, dataset: Dataset, *, progress: bool = True) -> Evalua
     return Evaluation(
         metrics={name: round(value, 4) for name, value in scores.metrics.items()},
         primary_name=measure.primary,
+        half_width=scores.half_width,
         per_class={label: round(value, 4) for label, value in scores.per_class.items()},
         confidence=None if scores.confidence is None else round(scores.confidence, 4),
         settings=measure.settings,

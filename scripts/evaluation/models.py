@@ -14,7 +14,12 @@ from vision.sources import FolderSource
 
 # What an evaluation says of a model. Other entries, such as a conversion's `parity`, are not its own.
 _MEASURED = frozenset(
-    ("top1", "top5", "ece", "map", "ap50", "ap75", "miou", "settings", "dataset", "num_photos", "date")
+    (
+        *("top1", "top1_95", "top5", "ece"),
+        *("map", "map_95", "ap50", "ap75"),
+        *("miou", "miou_95"),
+        *("settings", "dataset", "num_photos", "date"),
+    )
 )
 
 

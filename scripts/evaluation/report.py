@@ -20,6 +20,7 @@ def card_metrics(evaluation: Evaluation, dataset_name: str) -> dict[str, Any]:
     settings = {"settings": evaluation.settings} if evaluation.settings else {}
     return {
         **evaluation.metrics,
+        f"{evaluation.primary_name}_95": list(_interval(evaluation)),
         "dataset": dataset_name,
         "num_photos": evaluation.num_photos,
         **settings,
@@ -35,6 +36,7 @@ def as_json(model: Model, dataset: Dataset, evaluation: Evaluation, dataset_name
         "dataset": dataset_name,
         "num_photos": evaluation.num_photos,
         "metrics": evaluation.metrics,
+        "interval": list(_interval(evaluation)),
         "mean_confidence": evaluation.confidence,
         "settings": evaluation.settings,
         "notes": list(dataset.notes),
@@ -52,6 +54,7 @@ def as_table(model: Model, dataset: Dataset, evaluation: Evaluation, dataset_nam
         ("model", f"{model.card.id} {model.card.version}"),
         ("dataset", f"{dataset_name}: {evaluation.num_photos} photos, {len(evaluation.per_class)} classes"),
         *((name, f"{value:.4f}") for name, value in evaluation.metrics.items()),
+        ("interval", _interval_text(evaluation)),
         ("reliability", _reliability(evaluation)),
         ("settings", evaluation.settings),
         ("time", f"{evaluation.seconds:.1f} s, {speed:.1f} photos/s on {os.cpu_count()} cores"),
@@ -82,3 +85,14 @@ def _reliability(evaluation: Evaluation) -> str:
     if abs(gap) <= _CALIBRATED:
         verdict = "neither over- nor under-confident"
     return f"mean confidence {evaluation.confidence:.4f}, accuracy {evaluation.primary:.4f}: {verdict}"
+
+
+def _interval(evaluation: Evaluation) -> tuple[float, float]:
+    """The 95 % interval of the metric that models are compared by, within 0..1."""
+    width = evaluation.half_width()
+    return round(max(0.0, evaluation.primary - width), 4), round(min(1.0, evaluation.primary + width), 4)
+
+
+def _interval_text(evaluation: Evaluation) -> str:
+    low, high = _interval(evaluation)
+    return f"{evaluation.primary_name} {low:.4f} to {high:.4f} (95 %, photos drawn with repetition)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -12,9 +13,12 @@ class Scores:
     Attributes:
         metrics: by name.
         per_class: by label, of the classes that occur in the truth.
+        half_width: returns half the width of the 95 % interval of the metric that models are compared by; it
+            takes seconds for a detector.
         confidence: mean score of the best class; `None` where there is no such thing.
     """
 
     metrics: dict[str, float]
     per_class: dict[str, float]
+    half_width: Callable[[], float]
     confidence: float | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from evaluation.calibration import calibration_error
+from evaluation.interval import half_width
 from evaluation.scores import Scores
 from vision.errors import InvalidModel
 from vision.models import Model
@@ -48,4 +50,5 @@ def sum_up(compared: Iterable[_Compared], model: Model) -> Scores:
         model.labels[class_id]: float(is_right[class_ids == class_id].mean())
         for class_id in np.unique(class_ids)
     }
-    return Scores(metrics, per_class, float(confidences.mean()))
+    width = partial(half_width, len(is_right), lambda drawn: float(is_right[drawn].mean()))
+    return Scores(metrics, per_class, width, float(confidences.mean()))
