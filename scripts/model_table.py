@@ -102,9 +102,10 @@ def table(rows: list[Row]) -> str:
     height, width = _PHOTO_SIZE
     note = (
         f"In bold: the default of its task. Latency: the library on a {width} x {height} JPEG, decoding "
-        f"included; median of {_RUNS} runs in the quietest of {_PASSES} passes, on {_machine()}. Accuracy with "
-        f"its 95 % interval, because the photos are few: {_datasets(rows)}. Published: what the authors measured "
-        "on a whole validation set (ImageNet, COCO val2017, Pascal VOC 2012), mostly in float32."
+        f"included; median of {_RUNS} runs in the quietest of {_PASSES} passes, on {_machine()}. Accuracy "
+        f"with its 95 % interval, because the photos are few: {_datasets(rows)}. Published: what the "
+        "authors measured on a whole validation set (ImageNet, COCO val2017, Pascal VOC 2012), mostly in "
+        "float32."
     )
     lines = [
         "| model | task | classes | input | file | 1 thread | 2 threads | accuracy | published | licence |",
