@@ -19,7 +19,8 @@ from train import class_maps
 from train.caltech101 import Photos
 from train.kept import digest, kept
 from train.truth import LABELS, Objects, Seen, judge
-from vision.card import read_card, read_labels
+from vision.card import read_card
+from vision.labels import read_labels
 from vision.params import Parameters
 from vision.pipeline import predict
 from vision.results import Detections

@@ -12,7 +12,8 @@ from train import teachers, views
 from train.caltech101 import Photos
 from train.categories import AS_SEEN, OBJECTS
 from train.kept import digest, kept
-from vision.card import read_card, read_labels
+from vision.card import read_card
+from vision.labels import read_labels
 
 BACKGROUND, PERSON = "background", "person"
 _SIZE = 513  # of the teacher's input

@@ -69,13 +69,13 @@ def test_the_readme_lists_the_model_with_the_facts_and_figures_of_the_catalog(en
     facts, metrics = entry.facts, entry.facts["metrics"]
     height, width = facts["input"]["size"]
     figures = {
-        "classification": "top-1 {top1:.1%}, top-5 {top5:.1%}",
-        "detection": "mAP {map:.3f}, AP50 {ap50:.3f}",
-        "segmentation": "mIoU {miou:.3f}",
+        "classification": "top-1 {top1:.1%} ({top1_95[0]:.0%} to {top1_95[1]:.0%}), top-5 {top5:.1%}",
+        "detection": "mAP {map:.3f} ({map_95[0]:.2f} to {map_95[1]:.2f}), AP50 {ap50:.3f}",
+        "segmentation": "mIoU {miou:.3f} ({miou_95[0]:.2f} to {miou_95[1]:.2f})",
     }
 
     (row,) = (line for line in TABLE if f"`{entry.id}`" in line)
-    name, task, classes, size, file, *latencies, accuracy, licence = (
+    name, task, classes, size, file, *latencies, accuracy, published, licence = (
         cell.strip() for cell in row.strip("|").split("|")
     )
 
@@ -84,6 +84,8 @@ def test_the_readme_lists_the_model_with_the_facts_and_figures_of_the_catalog(en
     assert int(classes) == entry.labels.count - (facts["task"] == "segmentation")
     assert size == f"{width} x {height}, {facts['input']['dtype']}"
     assert accuracy == figures[task].format(**metrics)
+    if "published" in metrics:
+        assert published == f"[{metrics['published']}]({metrics['published_source']})"
     assert re.fullmatch(r"\d+\.\d MB", file)
     assert [bool(re.fullmatch(r"\d+ ms", latency)) for latency in latencies] == [True, True]
 

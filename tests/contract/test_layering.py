@@ -17,10 +17,10 @@ MAX_LINES = 260
 ORDER = (
     *("__init__", "lazy", "frozen", "errors", "settings", "geometry", "steps"),
     *("arguments", "definitions", "operations", "chain", "lowering", "policies", "augment", "plan"),
-    *("records", "card", "results", "params", "forms", "request"),
+    *("records", "card", "labels", "results", "params", "forms", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *("body", "aws", "weights", "sources", "download", "cache", "s3_models", "workflow", "ahead"),
-    *("formats", "limits", "upright", "image", "tensor", "runner"),
+    *("formats", "limits", "upright", "image", "resampling", "tensor", "runner"),
     *("modes", "geometric", "curves", "deep", "adjust", "srgb", "metadata", "raster"),
     *("class_maps", "encoding"),
     *("classify", "nms", "detect", "segment", "checks", "models", "features"),
@@ -41,7 +41,7 @@ IMPORTERS = {
     "botocore": {"aws", "secret", "notices"},
     "onnxruntime": {"runner"},
     "PIL": {
-        *("upright", "image", "draw", "heatmap"),
+        *("upright", "image", "resampling", "draw", "heatmap"),
         *("modes", "geometric", "deep", "adjust", "srgb", "metadata", "raster", "class_maps", "encoding"),
     },
     "pydantic": set[str](),

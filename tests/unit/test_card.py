@@ -10,8 +10,9 @@ import pytest
 from tests.graphs import card_document
 
 from vision.card import card_document as written
-from vision.card import parse_card, read_card, read_labels
+from vision.card import parse_card, read_card
 from vision.errors import InvalidModel
+from vision.labels import read_labels
 
 
 def _input(**changes: Any) -> dict[str, Any]:

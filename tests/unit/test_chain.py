@@ -353,7 +353,7 @@ MALFORMED: list[tuple[object, tuple[str, ...]]] = [
     (_nested(100_000), ("operation 1", "must be an object")),
     ([{"op": _nested(100_000)}], ("operation 1", '"op" must be')),
     ([{"op": "rotate", "degrees": _nested(100_000)}], ("operation 1 (rotate)", "degrees must be")),
-    ([object()], ("operation 1", "must be an object")),
+    ([b"flip"], ("operation 1", "must be an object")),
 ]
 
 

@@ -10,9 +10,10 @@ import pytest
 from tests.graphs import constant_graph, write_model
 
 from vision import models
-from vision.card import read_card, read_labels
+from vision.card import read_card
 from vision.errors import InvalidModel
 from vision.features import run_with_features
+from vision.labels import read_labels
 from vision.models import Model
 from vision.params import Parameters
 from vision.pipeline import read_outputs

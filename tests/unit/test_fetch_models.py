@@ -17,7 +17,8 @@ import model_folder
 import model_source
 from conversion.errors import ConversionError
 from model_cards import find_default, make_default
-from vision.card import read_card, read_labels
+from vision.card import read_card
+from vision.labels import read_labels
 from vision.service import open_models
 from vision.settings import Settings
 

@@ -20,7 +20,8 @@ from tests.timing import cpu_seconds
 
 from vision import image as vision_image
 from vision.errors import InvalidImage, TooLarge, UnsupportedFormat, VisionError
-from vision.image import Picture, decode, encode_mask, open_photo, resample, resize_plane
+from vision.image import Picture, decode, encode_mask, open_photo
+from vision.resampling import resample, resize_plane
 
 # Pillow warns of what it repairs or leaves out; what counts is what it gives.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

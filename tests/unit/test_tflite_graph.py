@@ -15,7 +15,8 @@ import fetch_models
 from conversion.canonical import canonicalize
 from conversion.tflite_graph import use_fast_nms
 from model_catalog import read_catalog
-from vision.card import read_card, read_labels
+from vision.card import read_card
+from vision.labels import read_labels
 
 
 def two_branches(names: list[str], *, swapped: bool) -> onnx.ModelProto:

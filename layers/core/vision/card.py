@@ -175,7 +175,7 @@ def read_card(path: Path) -> ModelCard:
         InvalidModel: naming the file and the field, when it is not a card.
     """
     where = f"{path.parent.name}/{path.name}"
-    return parse_card_file(_read(path, where), where)
+    return parse_card_file(read_file(path, where), where)
 
 
 def parse_card_file(data: bytes, where: str) -> ModelCard:
@@ -222,26 +222,6 @@ def parse_card(document: object) -> ModelCard:
     return card
 
 
-def read_labels(card: ModelCard, folder: Path) -> tuple[str, ...]:
-    """Gives the labels of a card's model, one a line of its label file; class id n is label n.
-
-    Raises:
-        InvalidModel: when the file cannot be read or is empty.
-    """
-    return parse_labels(card, _read(folder / card.labels, f"{card.id}/{card.labels}"))
-
-
-def parse_labels(card: ModelCard, data: bytes) -> tuple[str, ...]:
-    """Gives the labels in the bytes of a label file, as `read_labels` does."""
-    try:
-        labels = tuple(data.decode("utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise InvalidModel(f"{card.id}/{card.labels}: cannot be read: {error}") from error
-    if not labels or not all(label.strip() for label in labels):
-        raise InvalidModel(f"{card.id}/{card.labels}: must hold one label a line, none empty")
-    return labels
-
-
 def card_document(card: ModelCard) -> dict[str, Any]:
     """The card as JSON again, every default filled in."""
     document: dict[str, Any] = to_document(card)
@@ -256,7 +236,12 @@ def _file_problems(card: ModelCard) -> Iterator[tuple[bool, str]]:
     yield len({*names}) < len(names), "file, labels: must name different files"
 
 
-def _read(path: Path, where: str) -> bytes:
+def read_file(path: Path, where: str) -> bytes:
+    """Returns the bytes of a file of a model's folder, which `where` names in errors.
+
+    Raises:
+        InvalidModel: when it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

@@ -38,9 +38,6 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # photo for a 224-pixel classifier still takes the smallest scale.
 _OVERSAMPLING = 1.4
 MAX_FRAMES = 1000  # only the first is read, but each costs the parser of an animation's index
-FILTERS = {
-    name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +62,20 @@ class Picture:
 
     Attributes:
         photo_height, photo_width: of the photo they come from, in pixels.
+        image: the pixels, as Pillow has them.
     """
 
     photo_height: int
     photo_width: int
-    _image: Image.Image = field(repr=False)
+    image: Image.Image = field(repr=False)
 
     def rgb(self, max_pixels: int) -> NDArray[np.uint8]:
         """The pixels, (height, width, 3) uint8, scaled down to at most `max_pixels`."""
-        scale = min(1.0, (max_pixels / (self._image.width * self._image.height)) ** 0.5)
+        scale = min(1.0, (max_pixels / (self.image.width * self.image.height)) ** 0.5)
         if scale == 1.0:
-            return np.asarray(self._image)
-        size = max(1, int(self._image.width * scale)), max(1, int(self._image.height * scale))
-        return np.asarray(self._image.resize(size, Image.Resampling.BILINEAR))
+            return np.asarray(self.image)
+        size = max(1, int(self.image.width * scale)), max(1, int(self.image.height * scale))
+        return np.asarray(self.image.resize(size, Image.Resampling.BILINEAR))
 
 
 def open_photo(data: bytes, *, max_pixels: int) -> Photo:
@@ -162,40 +160,6 @@ def header_of(photo: Photo) -> Image.Image:
     return photo._image
 
 
-def resample(
-    picture: Picture,
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    filter_name: str,
-    *,
-    antialias: bool = True,
-) -> NDArray[np.uint8]:
-    """Returns one box of a photo scaled onto (height, width, 3) uint8 pixels.
-
-    Args:
-        picture: the decoded photo, at whatever scale.
-        box: xmin, ymin, xmax, ymax in pixels of the photo.
-        size: height and width of the result, in pixels.
-        filter_name: a key of `FILTERS`.
-        antialias: whether the filter grows with the photo where it shrinks; if not, it is `bilinear`.
-    """
-    image = picture._image
-    scale = 1 / reduction_of((picture.photo_width, picture.photo_height), image.size)
-    # Rounding may leave the box a hair outside of the pixels, which Pillow refuses.
-    scaled = (
-        max(0.0, box[0] * scale),
-        max(0.0, box[1] * scale),
-        min(float(image.width), box[2] * scale),
-        min(float(image.height), box[3] * scale),
-    )
-    height, width = size
-    if not antialias and filter_name == "bilinear":
-        from vision.bilinear import scale_bilinear  # noqa: PLC0415  # for some detectors only
-
-        return scale_bilinear(np.asarray(image), scaled, height, width)
-    return np.asarray(image.resize((width, height), FILTERS[filter_name], box=scaled))
-
-
 def reduction_of(full: tuple[int, int], reduced: tuple[int, int]) -> int:
     """By how much a JPEG was reduced when it was decoded: 1, 2, 4 or 8 of its pixels became one.
 
@@ -207,19 +171,6 @@ def reduction_of(full: tuple[int, int], reduced: tuple[int, int]) -> int:
         reduced: of what was decoded.
     """
     return next(each for each in (1, 2, 4, 8) if tuple(-(-side // each) for side in full) == reduced)
-
-
-def resize_plane(
-    plane: NDArray[np.float32], height: int, width: int, rows: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Scales one (h, w) float32 plane to (height, width), bilinear, antialiased where it shrinks.
-
-    Only the rows from `rows[0]` to before `rows[1]` of the result are made, the same as those of the whole.
-    """
-    image = Image.fromarray(np.ascontiguousarray(plane))
-    step = image.height / height
-    box = (0.0, rows[0] * step, float(image.width), min(rows[1] * step, float(image.height)))
-    return np.asarray(image.resize((width, rows[1] - rows[0]), Image.Resampling.BILINEAR, box=box))
 
 
 def encode(rgb: NDArray[np.uint8], content_type: str) -> bytes:

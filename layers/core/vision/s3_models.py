@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from vision.cache import ModelCache
-from vision.card import ModelCard, parse_card_file, parse_labels
+from vision.card import ModelCard, parse_card_file
 from vision.download import RangeReader
 from vision.errors import Forbidden, InvalidModel, InvalidSettings, NotFound, TooLarge
+from vision.labels import parse_labels
 from vision.request import S3Object
 from vision.settings import BucketFolder
 from vision.sources import Cards

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vision.card import Output
 from vision.geometry import Geometry
-from vision.image import resize_plane
+from vision.resampling import resize_plane
 from vision.results import Segmentation
 from vision.runner import Outputs, Shapes
 

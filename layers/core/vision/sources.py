@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from vision.card import ModelCard, read_card, read_labels
+from vision.card import ModelCard, read_card
 from vision.errors import InvalidModel
+from vision.labels import read_labels
 from vision.weights import prove
 
 Cards = Mapping[str, ModelCard | InvalidModel]

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from vision.card import ModelCard
 from vision.geometry import Geometry, center_crop, letterbox, stretch
-from vision.image import Picture, resample
+from vision.image import Picture
+from vision.resampling import resample
 
 Tensor = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float16]
 

@@ -10,10 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vision.bilinear import scale_bilinear
-from vision.image import decode, open_photo, resample
+from vision.image import Picture, decode, open_photo
+from vision.resampling import resample
 
 Pixels = NDArray[np.uint8]
+
+
+def _scaled(pixels: Pixels, box: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
+    picture = Picture(pixels.shape[0], pixels.shape[1], Image.fromarray(pixels))
+    return resample(picture, box, size, "bilinear", antialias=False)
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def noise() -> Pixels:
 def test_samples_are_those_of_opencv_to_the_bit(noise: Pixels, height: int, width: int) -> None:
     expected = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
 
-    scaled = scale_bilinear(noise, (0.0, 0.0, 131.0, 97.0), height, width)
+    scaled = _scaled(noise, (0.0, 0.0, 131.0, 97.0), (height, width))
 
     assert np.array_equal(scaled, expected)
 
@@ -37,7 +42,7 @@ def test_photos_of_one_pixel_a_side_are_scaled(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     expected = cv2.resize(pixels, (7, 5), interpolation=cv2.INTER_LINEAR)
 
-    scaled = scale_bilinear(pixels, (0.0, 0.0, float(shape[1]), float(shape[0])), 5, 7)
+    scaled = _scaled(pixels, (0.0, 0.0, float(shape[1]), float(shape[0])), (5, 7))
 
     assert np.array_equal(scaled, expected)
 
@@ -49,7 +54,7 @@ def test_a_box_is_what_opencv_samples_there(noise: Pixels) -> None:
     across, down = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     expected = cv2.remap(noise.astype(np.float32), across, down, cv2.INTER_LINEAR)
 
-    scaled = scale_bilinear(noise, box, height, width)
+    scaled = _scaled(noise, box, (height, width))
 
     assert np.abs(scaled - expected).max() <= 1
 
