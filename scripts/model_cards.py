@@ -14,6 +14,11 @@ def find_default(models: Path, task: str) -> str | None:
     return next((path.parent.name for path, card in _cards(models, task) if card.get("default")), None)
 
 
+def has_own_model(models: Path, task: str) -> bool:
+    """Whether a task has a model that is no fallback."""
+    return any(not card.get("fallback") for _, card in _cards(models, task))
+
+
 def make_default(models: Path, model_id: str, task: str) -> list[str]:
     """Makes a model the only default of its task, and gives the ids of those that no longer are."""
     others = []

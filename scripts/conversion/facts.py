@@ -12,9 +12,8 @@ from conversion.documents import merge
 from conversion.errors import ConversionError
 from conversion.original import Original, Tensor
 from conversion.presets import refuse_swapped
-from fetch_models import CACHE, CATALOG, find_mirror
+from fetch_models import CATALOG
 from model_catalog import read_label_lists
-from model_source import obtain
 from vision.card import parse_card
 from vision.checks import DECODERS
 
@@ -74,7 +73,7 @@ def read_labels(original: Original, option: str) -> tuple[str, ...]:
 
     Raises:
         ConversionError: when nobody tells the labels, or the file cannot be read.
-        CatalogError, SourceError: when a list of the catalog cannot be had.
+        CatalogError: when a list of the catalog cannot be read.
     """
     name = option or original.facts.get("labels", "")
     if not name and not original.labels:
@@ -83,8 +82,7 @@ def read_labels(original: Original, option: str) -> tuple[str, ...]:
         return _checked(original.labels, "The source")
     lists = read_label_lists(CATALOG)
     if name in lists:
-        file = obtain(lists[name].source, mirror=find_mirror(), cache=CACHE)
-        return lists[name].read(file.read_text(encoding="utf-8"))
+        return lists[name].read()
     try:
         text = Path(name).read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:

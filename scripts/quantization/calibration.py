@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
-from onnxruntime.quantization.calibrate import TensorsData, create_calibrator, save_tensors_data
+from onnxruntime.quantization.calibrate import create_calibrator
 
 from evaluation.photos import photos_in
 from quantization.errors import QuantizationError
+from quantization.qdq import Ranges
 from vision.card import ModelCard
 from vision.errors import VisionError
 from vision.geometry import Geometry
 from vision.image import decode, open_photo
 from vision.tensor import Tensor, plan, prepare
-
-Ranges = Mapping[str, tuple[float, float]]
 
 # ONNX Runtime's own defaults make percentiles symmetric, which costs activations that are never below 0 a bit
 # of their 8, and look for the least entropy among 128 bins with 128 steps, where there is nothing to choose.
@@ -104,13 +103,6 @@ def find_ranges(
     # Min-max comes in arrays of one, the others as scalars.
     bounds = {name: [float(np.ravel(each)[0]) for each in data.range_value] for name, data in found.items()}
     return {name: (low, high) for name, (low, high) in bounds.items()}
-
-
-def save_ranges(ranges: Ranges, path: Path) -> Path:
-    """Writes ranges in the form that ONNX Runtime's quantizer reads; gives the path."""
-    arrays = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
-    save_tensors_data(TensorsData(CalibrationMethod.MinMax, arrays), path)
-    return path
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

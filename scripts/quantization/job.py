@@ -49,6 +49,7 @@ class Job:
         max_drop: points that may be lost; `None`: the default of the task.
         is_forced: whether to write the model whatever it loses.
         progress: whether to show bars on standard error.
+        record: where to write the ranges that were found; `None`: nowhere.
     """
 
     source: Path
@@ -63,6 +64,7 @@ class Job:
     max_drop: float | None = None
     is_forced: bool = False
     progress: bool = True
+    record: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def _make(job: Job, model: Model, prepared: Path, samples: Sequence[Sample]) -> 
         progress=job.progress,
     )
     candidate, after = _first_good(search, yardstick, before, _max_drop(job, model))
+    if job.record is not None:
+        search.record(candidate, job.source / model.card.file, job.record)
     facts = report.int8_facts(candidate, job.photos, len(calibration))
     return _Outcome(candidate.path, facts, report.chosen(candidate), before, after)
 

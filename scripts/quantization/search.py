@@ -14,6 +14,7 @@ from quantization.bias import find_means
 from quantization.calibration import Sample, find_ranges
 from quantization.forms import FORMS, Form, write_int8
 from quantization.latency import time_graphs
+from quantization.recorded import record
 from quantization.sensitivity import Noise, Probe, decibels, rank
 
 # An activation does much harm when it does this many times what those less harmful do on average, ...
@@ -104,6 +105,17 @@ class Search:
             if len(candidate.excluded) > _MAX_EXCLUDED * len(self._nodes) and num_float > least:
                 return
             yield candidate
+
+    def record(self, candidate: Candidate, source: Path, target: Path) -> None:
+        """Writes what makes a candidate of the graph in `source`, without photos; see `recorded`.
+
+        Raises:
+            QuantizationError: when preparing that graph renamed what was measured.
+        """
+        graph = onnx.load(source).graph
+        nodes = [name for name in self._nodes if name not in candidate.excluded]
+        ranges = self._ranges[candidate.method]
+        record(target, graph, form=candidate.form, nodes=nodes, ranges=ranges, means=self._means)
 
     def _best(self, num_float: int) -> Candidate:
         """The method with the highest SQNR; then that form, unless another is as good and faster."""

@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from quantization import graph as graphs
 from quantization.bias import Means, bias_shift
-from quantization.calibration import Ranges, Sample
+from quantization.calibration import Sample
 from quantization.pairs import pair_steps
+from quantization.qdq import Ranges
 
 _LEVELS = 255
 

@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from quantization.calibration import Ranges
 from quantization.pairs import pair_steps
+from quantization.qdq import Ranges
 
 _INT32 = 2.0**30  # half of what a bias may be, in steps of input times weight
 

@@ -23,7 +23,7 @@ ORDER = (
     *("formats", "limits", "upright", "image", "resampling", "tensor", "runner"),
     *("modes", "geometric", "curves", "deep", "adjust", "srgb", "metadata", "raster"),
     *("class_maps", "encoding"),
-    *("classify", "nms", "detect", "segment", "checks", "models", "features"),
+    *("classify", "nms", "candidates", "box_decoders", "detect", "segment", "checks", "models", "features"),
     *("masks", "polygons", "draw", "exports", "response"),
     *("annotations", "transform_parameters", "presets"),
     *("claims", "job_parameters", "jobs", "batches", "manifest", "telemetry"),

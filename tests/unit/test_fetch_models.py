@@ -14,6 +14,7 @@ from tests.graphs import mean_graph, write_model
 
 import fetch_models
 import model_folder
+import model_graph
 import model_source
 from conversion.errors import ConversionError
 from model_cards import find_default, make_default
@@ -22,7 +23,7 @@ from vision.labels import read_labels
 from vision.service import open_models
 from vision.settings import Settings
 
-LABELS = b"background\ncat\ndog\nowl\nthis line is no label\n"
+LABELS = "cat\ndog\nowl\n"
 WHOLE = ["tiny", "tiny/card.json", "tiny/labels.txt", "tiny/model.onnx"]
 
 
@@ -69,13 +70,9 @@ class Project:
         return status, self.capsys.readouterr().err
 
     def write_catalog(self, *, graph: bytes = GRAPH, suffix: str = ".onnx", top_k: int = 2) -> None:
-        text = f"""
+        text = """
             [labels.pets]
             file = "pets.txt"
-            address = "http://127.0.0.1:9/pets.txt"
-            sha256 = "{sha256(LABELS)}"
-            skip = 1
-            count = 3
         """
         for name in ("tiny", "other"):
             (self.mirror / f"{name}{suffix}").write_bytes(graph)
@@ -86,11 +83,10 @@ class Project:
             default = {"true" if name == "tiny" else "false"}
             description = "The channels of one pixel."
             licence = "Apache-2.0"
-            conversion = "{"tflite" if suffix == ".tflite" else "none"}"
+            conversion.kind = "{"tflite" if suffix == ".tflite" else "none"}"
             labels = "pets"
-            source.file = "{name}{suffix}"
-            source.address = "http://127.0.0.1:9/elsewhere/{name}{suffix}"
-            source.sha256 = "{sha256(graph)}"
+            sources = [{{file = "{name}{suffix}", address = "http://127.0.0.1:9/elsewhere/{name}{suffix}", \
+sha256 = "{sha256(graph)}"}}]
             input = {{name = "image", size = [1, 1], layout = "NHWC", dtype = "uint8"}}
             resize.mode = "stretch"
             output.decoder = "probabilities"
@@ -103,7 +99,7 @@ class Project:
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
     made = Project(tmp_path, capsys)
     made.mirror.mkdir()
-    (made.mirror / "pets.txt").write_bytes(LABELS)
+    (tmp_path / "pets.txt").write_text(LABELS)
     made.write_catalog()
     monkeypatch.setattr(fetch_models, "CATALOG", tmp_path / "catalog.toml")
     monkeypatch.setattr(fetch_models, "CACHE", tmp_path / "cache")
@@ -207,8 +203,8 @@ def test_with_no_mirror_and_no_network_one_sentence_says_what_to_do(
 
     assert project.run() == (
         1,
-        "tiny.onnx cannot be downloaded from 127.0.0.1:9 (Connection refused): connect to the network and "
-        "run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files.\n",
+        "tiny is not fetched: tiny.onnx cannot be downloaded from 127.0.0.1:9 (Connection refused): connect "
+        "to the network and run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files.\n",
     )
     assert not project.models.exists()
 
@@ -230,7 +226,7 @@ def test_a_place_that_cannot_be_written_is_named(project: Project) -> None:
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
-        (tiny_graph(classes=4), "tiny/card.json: labels: labels.txt has 3, the graph gives 4\n"),
+        (tiny_graph(classes=4), "tiny/card.json: labels: labels.txt has 3, the graph gives 4.\n"),
         (b"no graph", "model.onnx: is no ONNX file"),
     ],
     ids=["other labels", "no graph"],
@@ -241,16 +237,21 @@ def test_a_graph_that_cannot_be_served_leaves_nothing(project: Project, graph: b
     status, error = project.run()
 
     assert status == 1
-    assert error.startswith(reason)
+    assert error.startswith(f"tiny is not fetched: {reason}")
     assert listing(project.models) == []
 
 
-def test_a_label_file_shorter_than_the_catalog_says_leaves_nothing(project: Project) -> None:
-    path = project.root / "catalog.toml"
-    path.write_text(path.read_text().replace("count = 3", "count = 5"))
+@pytest.mark.parametrize(
+    ("text", "problem"), [("cat\n\nowl\n", "is empty, or has an empty line"), ("", "is empty")]
+)
+def test_a_label_file_with_an_empty_line_leaves_nothing(project: Project, text: str, problem: str) -> None:
+    (project.root / "pets.txt").write_text(text)
 
-    assert project.run() == (1, "pets.txt does not hold 5 labels after line 1.\n")
-    assert not project.models.exists()
+    status, error = project.run()
+
+    assert status == 1
+    assert problem in error
+    assert listing(project.models) == []
 
 
 def test_an_interrupted_write_leaves_the_older_model_whole(
@@ -285,9 +286,12 @@ def test_a_failed_conversion_shows_the_converters_words_and_leaves_nothing(
         raise ConversionError(f"{source.name} cannot be converted to ONNX:\nunknown operator")
 
     project.write_catalog(suffix=".tflite")
-    monkeypatch.setattr(model_folder, "convert_tflite", fail)
+    monkeypatch.setattr(model_graph, "convert_tflite", fail)
 
-    assert project.run() == (1, "tiny.tflite cannot be converted to ONNX:\nunknown operator\n")
+    assert project.run() == (
+        1,
+        "tiny is not fetched: tiny.tflite cannot be converted to ONNX:\nunknown operator\n",
+    )
     assert listing(project.models) == []
 
 
@@ -304,7 +308,7 @@ def test_a_graph_from_before_the_catalog_named_its_feature_map_is_converted_agai
             model.graph.output.append(helper.make_tensor_value_info("map", TensorProto.UINT8, [1, 1, 1, 3]))
         onnx.save(model, target)
 
-    monkeypatch.setattr(model_folder, "convert_tflite", convert)
+    monkeypatch.setattr(model_graph, "convert_tflite", convert)
     project.write_catalog(suffix=".tflite")
     project.run()
     path = project.root / "catalog.toml"
@@ -338,7 +342,8 @@ def test_list_says_what_is_in_place(project: Project) -> None:
         (
             '"none"',
             '"keras"',
-            "tiny: conversion must be one of none, tflite, not 'keras'.\n",
+            "tiny: conversion.kind must be one of none, tflite, target-sizes, efficientnet-lite0, tfjs, "
+            "not 'keras'.\n",
         ),
         ("tiny.onnx", "tiny.tflite", "tiny: conversion 'none' takes a .onnx file, not tiny.tflite.\n"),
         ('id = "other"', 'id = "tiny"', "The catalog has tiny twice.\n"),

@@ -107,7 +107,7 @@ def test_a_tflite_model_becomes_the_same_model_folder_every_time(tmp_path: Path)
     entry = read_catalog(fetch_models.CATALOG)[name]
 
     for models in (tmp_path / "first", tmp_path / "second"):
-        fetch_models.fetch([entry], models, mirror=mirror, cache=tmp_path / "cache")
+        assert fetch_models.Fetch(models, mirror, tmp_path / "cache").model(entry)
 
     folder = tmp_path / "first" / name
     graph = (folder / "model.onnx").read_bytes()

@@ -84,6 +84,9 @@ class Output:
         scale: what integer scores are multiplied with to give 0..1.
         activation: what turns logits into scores.
         strides: pixels a cell, for detectors with several grids.
+        box_format: what the four numbers of a box are: its corners (`xyxy`, `yxyx`), or its centre, width and
+            height (`cxcywh`), for the decoders whose boxes have no format of their own.
+        box_unit: what they are in: `pixel` of the input, or `fraction` of its width and height, 0..1.
         layout: where the channels are, for maps and for the feature map.
         background: class id that is no segment, in segmentation; -1: there is none.
         features: graph output that is the feature map which the scores are made of; empty: none.
@@ -95,6 +98,8 @@ class Output:
     scale: float = 1.0
     activation: Literal["softmax", "sigmoid"] = "softmax"
     strides: tuple[int, ...] = (8, 16, 32)
+    box_format: Literal["xyxy", "yxyx", "cxcywh"] = "xyxy"
+    box_unit: Literal["pixel", "fraction"] = "pixel"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     background: int = -1
     features: str = ""

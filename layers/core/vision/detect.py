@@ -6,53 +6,22 @@ detector shares comes after: threshold, wanted labels, NMS, and the way back to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.box_decoders import BOX_DECODERS
+from vision.candidates import Candidates, Decoder
 from vision.card import ModelCard
-from vision.classify import sigmoid, softmax
-from vision.frozen import dataclass
+from vision.classify import sigmoid
 from vision.geometry import Geometry
 from vision.nms import nms
 from vision.results import Detections
 from vision.runner import Outputs, Shapes
 
 _MAX_LOG_SIZE = 12.0  # of a box, in cells: e^12 = 160,000 are more than any input has
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Boxes before NMS.
-
-    Attributes:
-        boxes: (n, 4) float32 xmin, ymin, xmax, ymax in pixels of the input.
-        scores: (n,) float32, 0..1.
-        class_ids: (n,) int64.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    class_ids: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """How one output format is read, whether NMS must follow, and how many labels it speaks of.
-
-    Attributes:
-        read: outputs, card and lowest score -> candidates.
-        needs_nms: false where the graph has done it, or needs none.
-        num_labels: shapes of the outputs -> labels; 0 or less where they do not tell.
-        roles: the outputs that the card must name, where there are several.
-    """
-
-    read: Callable[[Outputs, ModelCard, float], Candidates]
-    needs_nms: bool
-    num_labels: Callable[[Shapes, ModelCard], int]
-    roles: tuple[str, ...] = ()
 
 
 def decode(
@@ -144,43 +113,6 @@ def _fastestdet(outputs: Outputs, card: ModelCard, threshold: float) -> Candidat
     return Candidates(boxes.astype(np.float32)[cell], scores[cell, class_ids], class_ids)
 
 
-def _ssd(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
-    """Boxes (ymin, xmin, ymax, xmax, 0..1), classes and scores, after NMS in the graph."""
-    tensors = card.output.tensors
-    scores = outputs[tensors["scores"]][0].astype(np.float32)
-    # What the graph did not fill is score 0.
-    real = (scores >= threshold) & (scores > 0)
-    height, width = card.input.size
-    ymin, xmin, ymax, xmax = outputs[tensors["boxes"]][0][real].T
-    boxes = np.stack((xmin * width, ymin * height, xmax * width, ymax * height), axis=1)
-    class_ids = outputs[tensors["classes"]][0][real].astype(np.int64) - card.output.label_offset
-    return Candidates(boxes.astype(np.float32), scores[real], class_ids)
-
-
-def _detr(outputs: Outputs, card: ModelCard, threshold: float) -> Candidates:
-    """A class distribution and a box (centre x, centre y, width, height, 0..1) a query; no NMS.
-
-    With `softmax` the last class is "no object" (Carion et al., arXiv:2005.12872); with `sigmoid`, as
-    in RT-DETR and Deformable DETR, every class stands for itself.
-    """
-    tensors = card.output.tensors
-    logits = outputs[tensors["logits"]][0].astype(np.float32)
-    if card.output.activation == "softmax":
-        scores = softmax(logits)[:, :-1]
-        class_ids = scores.argmax(axis=1)
-        query = np.nonzero(scores.max(axis=1, initial=0) >= threshold)[0]
-        class_ids = class_ids[query]
-    else:
-        scores = sigmoid(logits)
-        query, class_ids = np.nonzero(scores >= threshold)
-    height, width = card.input.size
-    x, y, across, down = outputs[tensors["boxes"]][0][query].T.astype(np.float32)
-    boxes = np.stack((x - across / 2, y - down / 2, x + across / 2, y + down / 2), axis=1)
-    boxes *= np.array((width, height, width, height), np.float32)
-    best = scores[query, class_ids]
-    return Candidates(boxes, best, class_ids - card.output.label_offset)
-
-
 def _pick(found: Candidates, index: NDArray[np.bool_] | NDArray[np.int64]) -> Candidates:
     return Candidates(found.boxes[index], found.scores[index], found.class_ids[index])
 
@@ -189,14 +121,8 @@ def _first(shapes: Shapes) -> tuple[int, ...]:
     return next(iter(shapes.values()))
 
 
-def _detr_labels(shapes: Shapes, card: ModelCard) -> int:
-    no_object = card.output.activation == "softmax"
-    return shapes[card.output.tensors["logits"]][-1] - card.output.label_offset - no_object
-
-
 DECODERS: Mapping[str, Decoder] = {
     "yolox": Decoder(_yolox, True, lambda shapes, _: _first(shapes)[-1] - 5),
     "fastestdet": Decoder(_fastestdet, True, lambda shapes, _: _first(shapes)[1] - 5),
-    "ssd": Decoder(_ssd, False, lambda _shapes, _card: 0, roles=("boxes", "classes", "scores")),
-    "detr": Decoder(_detr, False, _detr_labels, roles=("boxes", "logits")),
+    **BOX_DECODERS,
 }
