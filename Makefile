@@ -8,6 +8,7 @@ PORT ?= 3000
 LAYERS_FOR := $(or $(ARCHITECTURE),both)
 ARCHITECTURE ?= x86_64
 BIN := .venv/bin
+TEACHERS := mobilenet_v2_1.0_224_quant yolox_nano deeplabv3_mnv2_pascal_quant
 CODE := layers/core/vision functions scripts client tests
 LAMBDA_PYTHON_VERSION = $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) PYTHON='$(CURDIR)/.venv-sam/bin/python' .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
@@ -15,19 +16,20 @@ SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) PYTHON='$(CURDIR)/.venv-sam/bin/python'
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-# Models are fetched where a mirror is named; else what lies in models/ will do, and no address is asked.
-run: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## serve on http://127.0.0.1:3000 (PORT= changes it); PARAMETERS="Auth=API_KEY" asks for keys
+# A task without a model gets its default one, but in another folder of models; where none can be had, the starter answers.
+run: .venv/.local  ## serve on http://127.0.0.1:3000 (PORT= changes it); PARAMETERS="Auth=API_KEY" asks for keys
+	@$(if $(strip $(VISION_MODELS)),,$(BIN)/python scripts/fetch_models.py --if-none || test $$? != 130)
 	@$(BIN)/python scripts/samples.py || true
 	@PORT=$(PORT) $(BIN)/python scripts/serve.py $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 # What is named in TESTS runs whole. Slow are the tests that build layers, run AWS's runtime, checkov and SAM, walk over
 # every mutation of the template, or convert models: they need three environments more.
 test: .venv/.test $(if $(SLOW)$(TESTS),.venv-sam/.done .venv-policy/.done)  ## lint, type-check and test; SLOW=1 runs the slow tests too, and those of the converters
-	@$(if $(SLOW)$(strip $(VISION_MODEL_MIRROR)),$(BIN)/python scripts/fetch_models.py,false) || echo "The tests that need the pretrained models will be skipped."
+	@$(if $(SLOW)$(strip $(VISION_MODEL_MIRROR)),$(BIN)/python scripts/fetch_models.py $(if $(SLOW),--all),false) || echo "The tests that need the pretrained models will be skipped."
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
-	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest $(if $(SLOW)$(TESTS),,-m "not slow") $(TESTS)
+	SAM=$(CURDIR)/.venv-sam/bin/sam $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(SLOW)$(TESTS),,-m "not slow") $(TESTS)
 	@test -n "$(TESTS)" -o -z "$(SLOW)" || $(MAKE) --no-print-directory test-conversion
 
 # In an environment of their own, for they import Keras, PyTorch and transformers.
@@ -52,7 +54,7 @@ quantize: .venv/.quantize  ## make a model smaller: MODEL=<id> PHOTOS=<folder to
 
 starter: .venv/.local  ## train the starter models anew, in about two hours: DATA=<Caltech-101, folder or zip>
 	@test -n "$(DATA)" || { echo "Name the photos: make starter DATA=path/to/caltech101 (models/README.md, Starter models)" >&2; exit 1; }
-	@$(BIN)/python scripts/fetch_models.py
+	@$(BIN)/python scripts/fetch_models.py $(TEACHERS)
 	@PYTHONPATH=scripts $(BIN)/python -m conversion.environment convert train
 	@for task in classification segmentation detection; do \
 		PYTHONPATH=scripts:layers/core .venv-convert/bin/python -m train.$$task "$(DATA)" $(OPTIONS) || exit 1; \
@@ -64,7 +66,8 @@ pictures: .venv/.test  ## make the pictures of the README anew, from the running
 samples: .venv/.base  ## put four photos to try the service on into samples/
 	@$(BIN)/python scripts/samples.py
 
-bench: .venv/.local $(if $(strip $(VISION_MODEL_MIRROR)),models)  ## time the handler against the bare work; PHOTO=file.jpg times that photo
+bench: .venv/.local  ## time the handler against the bare work; PHOTO=file.jpg times that photo
+	@$(BIN)/python scripts/fetch_models.py --if-none || true
 	@$(BIN)/python scripts/bench.py $(PHOTO)
 
 bench-cold: .venv/.local  ## time cold starts under AWS's own runtime, from the built layers
@@ -94,7 +97,7 @@ keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mo
 	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))
 
 clean:  ## remove the virtual environments, caches and builds; models and samples stay
-	rm -rf .venv .venv-convert .venv-sam .venv-policy .aws-sam .layers .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-npm .venv-convert .venv-sam .venv-policy .aws-sam .layers .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learnt dependency groups in 25.1. The .pth file makes `python -m vision.cli` work from anywhere.
 .venv/.base: layers/runtime/requirements.txt functions/portal/requirements.lock

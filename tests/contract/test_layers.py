@@ -261,7 +261,21 @@ def test_a_model_layer_holds_what_serving_reads_and_no_more(tmp_path: Path) -> N
     build.build("DetectionModels", tmp_path / "models", tmp_path / "opt", "arm64")
 
     names = [str(path.relative_to(tmp_path / "opt")) for path in tree.files_of(tmp_path / "opt")]
-    assert names == [f"models/m/{name}" for name in ("card.json", "labels.txt", "model.onnx", "weights.bin")]
+    served = ["NOTICE", "card.json", "labels.txt", "model.onnx", "weights.bin"]
+    assert names == [f"models/m/{name}" for name in served]
+
+
+def test_a_model_layer_names_authors_licence_and_source_of_the_weights_and_holds_the_licence(
+    tmp_path: Path,
+) -> None:
+    facts = {"licence": "Apache-2.0", "source": "pkg:npm/a-model@1.0.0", "attribution": "By A. Author."}
+    _model(tmp_path / "models", "m", "detection", **facts)
+
+    build.build("DetectionModels", tmp_path / "models", tmp_path / "opt", "arm64")
+
+    notice = (tmp_path / "opt" / "models" / "m" / "NOTICE").read_text()
+    assert all(fact in notice for fact in facts.values())
+    assert "Apache License" in (tmp_path / "opt" / "models" / "m" / "LICENSE").read_text()
 
 
 def test_a_model_that_is_not_the_one_of_its_card_stops_the_build(tmp_path: Path) -> None:

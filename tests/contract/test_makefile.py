@@ -16,11 +16,16 @@ ROOT = TEMPLATE.parent
 FETCH = "scripts/fetch_models.py"
 
 
-@pytest.mark.parametrize("verb", ["run", "bench", "test"])
-def test_a_verb_that_uses_models_fetches_them_only_where_a_mirror_is_named(verb: str) -> None:
-    assert FETCH not in _planned(verb)
-    assert FETCH not in _planned(verb, VISION_MODEL_MIRROR=" ")
-    assert FETCH in _planned(verb, VISION_MODEL_MIRROR="/a/mirror")
+def test_the_tests_fetch_models_only_where_a_mirror_is_named() -> None:
+    assert FETCH not in _planned("test")
+    assert FETCH not in _planned("test", VISION_MODEL_MIRROR=" ")
+    assert FETCH in _planned("test", VISION_MODEL_MIRROR="/a/mirror")
+    assert f"{FETCH} --all" in _planned("test", SLOW="1")
+
+
+def test_the_service_fetches_models_for_the_tasks_that_have_none_but_not_into_a_folder_of_the_users() -> None:
+    assert f"{FETCH} --if-none" in _planned("run")
+    assert FETCH not in _planned("run", VISION_MODELS="/a/folder")
 
 
 @pytest.mark.parametrize("verb", ["build", "models"])
@@ -64,7 +69,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_service_starts_without_samples(checkout: Path) -> None:
+def test_the_service_starts_without_samples_and_without_fetched_models(checkout: Path) -> None:
     ran = _make(checkout, "run")
 
     assert ran.returncode == 0
@@ -76,7 +81,7 @@ def test_the_tests_run_without_the_pretrained_models_and_say_so(checkout: Path) 
 
     assert ran.returncode == 0
     assert "The tests that need the pretrained models will be skipped.\n" in ran.stdout
-    assert "-m pytest tests/unit" in ran.stdout
+    assert "tests/unit" in ran.stdout
 
 
 def test_a_build_without_the_pretrained_models_stops_and_says_how_to_go_on(checkout: Path) -> None:

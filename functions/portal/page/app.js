@@ -7,7 +7,7 @@ const SERVICE = new URL(".", location.href).href;
 
 const state = {
   photo: null,
-  task: TASKS[location.hash.slice(1)] ? location.hash.slice(1) : "classification",
+  task: TASKS[location.hash.slice(1)] ? location.hash.slice(1) : "detection",
   models: [], // cards with labels, as GET /v1/models answers them
   model: {}, // id by task
   options: freshOptions(),
@@ -66,6 +66,17 @@ function showModels() {
     ? groups.map(([task, of]) => element("optgroup", { label: TASKS[task].name }, ...of.map(option)))
     : models.map(option)));
   select.title = modelOf(state.task)?.description ?? "";
+  showModelNote(modelOf(state.task));
+}
+
+/** Says what a model knows and where it comes from; of a starter, that it is one. */
+function showModelNote(model) {
+  const note = find("model-note"), counted = model ? kindsOf(model) : "";
+  note.hidden = !model || state.task === "transform";
+  note.classList.toggle("warning", Boolean(model?.fallback));
+  note.textContent = model?.fallback
+    ? `A starter model: ${counted}; most photos are answered wrongly. \u201cmake models\u201d fetches a better one.`
+    : `${counted}, from ${sourceOf(model?.source)}`;
 }
 
 find("model").addEventListener("change", (event) => {

@@ -21,5 +21,19 @@ const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : m
 
 const size = (width, height) => `${width} \u00d7 ${height}`;
 
+/** How many kinds a model tells apart: its labels without the background and without ids that have no class. */
+function kindsOf({ labels, output, task }) {
+  const count = labels.filter((label, number) => label !== "N/A" && number !== output.background).length;
+  return many(count, ...(task === "classification" ? ["class", "classes"] : ["kind of object", "kinds of objects"]));
+}
+
+/** Where a model's weights come from, in a few words. */
+function sourceOf(source = "") {
+  const [, registry, name] = source.match(/^pkg:(pypi|npm)\/(.+)@/) ?? [];
+  if (registry) return `${{ pypi: "PyPI", npm: "npm" }[registry]}, ${decodeURIComponent(name)}`;
+  const [, repository] = source.match(/^https:\/\/raw\.githubusercontent\.com\/([^/]+\/[^/]+)\//) ?? [];
+  return repository ? `GitHub, ${repository}` : source;
+}
+
 /** A file's name without its folder and its extension. */
 const stem = (name) => name.replace(/^.*[\\/]/, "").replace(/\.[^.]+$/, "") || "photo";

@@ -133,6 +133,7 @@ class ModelCard:
         sha256: of that file, in hex.
         licence: SPDX identifier of the weights' licence.
         source: where the weights come from.
+        attribution: whom the licence asks to name, and what was changed of their work; empty: nobody is told.
         description: one sentence for people.
         input, resize, normalize, output: how to feed and read it; no `normalize`: raw pixels.
         labels: the label file, one label a line; line n is class id n.
@@ -155,6 +156,7 @@ class ModelCard:
     output: Output
     labels: str
     normalize: Normalize = Normalize()
+    attribution: str = ""
     external_data: DataFile | None = None
     default: bool = False
     fallback: bool = False
