@@ -100,6 +100,7 @@ class Conversion:
         kind: `none` where it is one already, `tflite`, `target-sizes`, `efficientnet-lite0` or `tfjs`.
         input: for `tfjs`: the value of the graph that the photo is fed to.
         outputs: for `tfjs`: values of the graph by the names that they get.
+        constants: for `tfjs`: values of the graph that are replaced by these integers.
         ranges: the file with the ranges of its activations, from which an int8 graph is made; None: float32.
         sha256: of the graph that comes of it, in hex; empty where the converter's version decides.
     """
@@ -107,6 +108,7 @@ class Conversion:
     kind: str
     input: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, list[int]] = field(default_factory=dict)
     ranges: Path | None = None
     sha256: str = ""
 

@@ -67,4 +67,5 @@ def _converted(entry: Entry, source: Path) -> onnx.ModelProto:
         size=entry.facts["input"]["size"],
         input_name=conversion.input,
         outputs=conversion.outputs,
+        constants=conversion.constants,
     )

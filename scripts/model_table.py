@@ -61,12 +61,14 @@ class Row:
     """What was measured of a model.
 
     Attributes:
+        is_default: whether the catalog has it as a default.
         metrics: as the catalog has them.
         latencies: median milliseconds of one photo, by number of threads as in `THREADS`.
     """
 
     model: Model
     file_bytes: int
+    is_default: bool
     metrics: Mapping[str, Any]
     latencies: tuple[float, ...]
 
@@ -101,7 +103,8 @@ def table(rows: list[Row]) -> str:
     """Gives the table and a sentence on how it was measured, in Markdown."""
     height, width = _PHOTO_SIZE
     note = (
-        f"In bold: the default of its task. Latency: the library on a {width} x {height} JPEG, decoding "
+        "In bold: the default of its task; of two, the second is that of machines which reach package "
+        f"registries alone. Latency: the library on a {width} x {height} JPEG, decoding "
         f"included; median of {_RUNS} runs in the quietest of {_PASSES} passes, on {_machine()}. Accuracy "
         f"with its 95 % interval, because the photos are few: {_datasets(rows)}. Published: what the "
         "authors measured on a whole validation set (ImageNet, COCO val2017, Pascal VOC 2012), mostly in "
@@ -166,8 +169,8 @@ def measure(entries: list[Entry], data: Path) -> list[Row]:
     metrics = [_measure(each[0], data) for each in tqdm(models, "accuracy", unit="model")]
     latencies = _latencies(models, _typical_photo(data / "coco" / "photos"))
     return [
-        Row(single, _file_size(single), figures, times)
-        for (single, *_), figures, times in zip(models, metrics, latencies, strict=True)
+        Row(single, _file_size(single), entry.is_default, figures, times)
+        for entry, (single, *_), figures, times in zip(entries, models, metrics, latencies, strict=True)
     ]
 
 
@@ -213,7 +216,7 @@ def _alternating(sessions: tuple[Model, ...], photo: bytes) -> list[float]:
 def _line(row: Row) -> str:
     card = row.model.card
     cells = [
-        f"**`{card.id}`**" if card.default else f"`{card.id}`",
+        f"**`{card.id}`**" if row.is_default else f"`{card.id}`",
         card.task,
         str(_num_classes(row.model)),
         f"{card.input.size[1]} x {card.input.size[0]}, {card.input.dtype}",

@@ -19,6 +19,7 @@ def convert(
     size: Sequence[int],
     input_name: str,
     outputs: Mapping[str, str],
+    constants: Mapping[str, Sequence[int]] | None = None,
 ) -> onnx.ModelProto:
     """Returns the graph between a value that the photo is fed to and others, with the input `input`.
 
@@ -28,12 +29,19 @@ def convert(
         size: height and width of the input, float32 [1, 3, height, width].
         input_name: a value of the TensorFlow.js graph.
         outputs: values of it by the names that they get; maps of convolutions have their channels first.
+        constants: values of it that are replaced by these integers, such as the size of a map.
 
     Raises:
         ConversionError: when the model is damaged, or has an operator that is not known here.
     """
     model = translate(
-        read_tfjs(read), OPERATORS, name=name, input_name=input_name, size=size, outputs=outputs
+        read_tfjs(read),
+        OPERATORS,
+        name=name,
+        input_name=input_name,
+        size=size,
+        outputs=outputs,
+        constants=constants or {},
     )
     fold_scales(model.graph)
     onnx.checker.check_model(model, full_check=True)

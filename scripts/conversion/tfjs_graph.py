@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
 
 from conversion.errors import ConversionError
@@ -107,6 +108,7 @@ def translate(
     input_name: str,
     size: Sequence[int],
     outputs: Mapping[str, str],
+    constants: Mapping[str, Sequence[int]],
 ) -> onnx.ModelProto:
     """Returns the part of a graph between an input and outputs.
 
@@ -116,8 +118,8 @@ def translate(
         name: of the graph that is written.
         input_name: the value of the graph that the photo is fed to; it becomes the input `input`.
         size: height and width of the input `input`, float32 [1, 3, height, width].
-        outputs: values of the graph by the names that they get; maps of convolutions have their channels
-        first.
+        outputs: values of the graph by the names that they get; maps of convolutions have channels first.
+        constants: values of the graph that are replaced by these integers.
 
     Raises:
         ConversionError: naming an operator that is not known, or a value that the graph does not have.
@@ -125,7 +127,9 @@ def translate(
     writer = GraphWriter()
     translation = Translation(writer)
     values: dict[str, list[Value]] = {input_name: [Value(writer.input("input", (1, 3, *size)), True)]}
-    for each in _in_order(graph, outputs.values(), input_name):
+    for key, numbers in constants.items():
+        values[key] = [Value(writer.constant(np.array(numbers, np.int32), key))]
+    for each in _in_order(graph, outputs.values(), set(values)):
         values[each.name] = _translate(translation, each, graph, operators, values)
     given = {key: _joined(_find(values, each)) for key, each in outputs.items()}
     return writer.finish(given, name)
@@ -154,10 +158,10 @@ def _find(values: Mapping[str, list[Value]], name: str) -> Value:
     return values[node][int(number or 0)]
 
 
-def _in_order(graph: TfjsGraph, outputs: Any, input_name: str) -> list[Node]:
-    """The nodes that the outputs need, each after those it reads; nothing before the input."""
+def _in_order(graph: TfjsGraph, outputs: Any, known: set[str]) -> list[Node]:
+    """The nodes that the outputs need, each after those it reads; nothing before the values that are known."""
     order: list[Node] = []
-    done = {input_name}
+    done = set(known)
     stack = [each.partition(":")[0] for each in reversed(list(outputs))]
     open_nodes: set[str] = set()
     while stack:
