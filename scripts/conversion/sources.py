@@ -87,6 +87,7 @@ KINDS = {
         "hf:FOLDER_OR_ID",
     ),
     "onnx": Kind("onnx_model", ("convert",), frozenset({"size"}), "onnx:FILE.onnx"),
+    "tfjs": Kind("tfjs_model", ("convert",), frozenset({"size", "arguments"}), "tfjs:FOLDER"),
 }
 _OPTIONS = {"arguments": "--argument"}  # those that are not called as their field is
 

@@ -159,7 +159,7 @@ def _find(values: Mapping[str, list[Value]], name: str) -> Value:
 
 
 def _in_order(graph: TfjsGraph, outputs: Any, known: set[str]) -> list[Node]:
-    """The nodes that the outputs need, each after those it reads; nothing before the values that are known."""
+    """The nodes that the outputs need, each after those it reads, without what lies before known values."""
     order: list[Node] = []
     done = set(known)
     stack = [each.partition(":")[0] for each in reversed(list(outputs))]
