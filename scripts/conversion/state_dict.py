@@ -194,6 +194,6 @@ def _array(view: _View, name: str) -> Array:
     if is_outside or values is None:
         raise ConversionError(f"{name} is damaged: a tensor reaches beyond its storage.")
     steps = tuple(step * values.itemsize for step in view.strides)
-    return np.ascontiguousarray(
+    return np.array(
         np.lib.stride_tricks.as_strided(values[view.offset :], view.shape, steps, writeable=False)
     )

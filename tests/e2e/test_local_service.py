@@ -361,7 +361,7 @@ def test_a_photo_put_into_the_bucket_is_answered_by_the_default_model(
     put(pretrained_service, key, (test_images / "detection/pets.jpg").read_bytes())
 
     job = ended_job(pretrained_service, key)
-    assert (job["status"], job["model"]) == ("succeeded", "deeplabv3_mnv2_pascal_quant")
+    assert (job["status"], job["model"]) == ("succeeded", "deeplabv3_mnv2")
     assert [segment["label"] for segment in job["result"]["segments"]] == ["dog"]
 
 

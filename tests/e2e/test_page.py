@@ -232,12 +232,27 @@ def test_the_page_is_small_and_may_run_nothing_but_itself(service: LocalService)
     assert (again.status, again.data) == (304, b"")
 
 
-def test_classes_are_those_of_the_service_and_the_slider_asks_nothing(
+def test_the_page_opens_on_objects_and_says_what_the_model_knows_and_where_it_is_from(
     service: LocalService, opened: Open, astronaut: bytes
 ) -> None:
     visit = opened(service)
     visit.choose("astronaut.png", astronaut)
     visit.answered()
+
+    assert visit.page.locator("input[name=task]:checked").get_attribute("value") == "detection"
+    expect(visit.page.locator("#model-note")).to_have_text(
+        "2 kinds of objects, from https://example.com/colors.onnx"
+    )
+    visit.ask("transform")
+    expect(visit.page.locator("#model-note")).to_be_hidden()
+
+
+def test_classes_are_those_of_the_service_and_the_slider_asks_nothing(
+    service: LocalService, opened: Open, astronaut: bytes
+) -> None:
+    visit = opened(service)
+    visit.choose("astronaut.png", astronaut)
+    visit.ask("classification")
 
     expected = _answer(service, "/v1/classify?top_k=10", astronaut)["predictions"]
     shown = visit.page.locator("#results .row")
@@ -466,7 +481,7 @@ def test_a_job_answers_what_a_request_does(
 
 def test_what_is_no_picture_is_told_with_the_id_of_the_request(service: LocalService, opened: Open) -> None:
     visit = opened(service, fails=True)
-    with visit.page.expect_response("**/v1/classify*") as response:
+    with visit.page.expect_response("**/v1/detect*") as response:
         visit.choose("notes.png", b"no picture at all")
     visit.page.wait_for_selector(".problem")
 
@@ -532,7 +547,9 @@ def test_the_keyboard_is_enough(service: LocalService, opened: Open, astronaut: 
     chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": astronaut})
     visit.answered()
     expect(page.locator("#live")).to_contain_text("%")  # what a screen reader says
-    page.locator("input[value=classification]").focus()
+    page.locator("input[value=detection]").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.url.endswith("#classification")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#boxes .box")
     assert page.url.endswith("#detection")

@@ -400,5 +400,97 @@ def test_a_model_fetched_by_name_goes_before_a_fallback(project: Project) -> Non
     assert _chosen(project.models) == "other"
 
 
+def two_defaults(project: Project) -> None:
+    path = project.root / "catalog.toml"
+    path.write_text(path.read_text().replace("default = false", "default = true"))
+
+
+def test_of_two_defaults_the_first_that_can_be_had_is_fetched(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_defaults(project)
+
+    assert project.run() == (0, "")
+    assert listing(project.models) == WHOLE
+
+
+def test_where_the_first_default_cannot_be_had_the_second_is_and_one_line_says_why(project: Project) -> None:
+    two_defaults(project)
+    (project.mirror / "tiny.onnx").unlink()
+
+    status, error = project.run()
+
+    assert status == 0
+    assert error.startswith("tiny is not fetched: The mirror ")
+    assert error.count("\n") == 1
+    assert find_default(project.models, "classification") == "other"
+
+
+def test_the_first_default_takes_the_place_of_the_second_once_it_can_be_had(project: Project) -> None:
+    two_defaults(project)
+    (project.mirror / "tiny.onnx").rename(project.root / "tiny.onnx")
+    project.run()
+    (project.root / "tiny.onnx").rename(project.mirror / "tiny.onnx")
+
+    assert project.run() == (0, "")
+
+    assert find_default(project.models, "classification") == "tiny"
+
+
+def test_a_default_that_a_user_put_back_stays_it(project: Project) -> None:
+    two_defaults(project)
+    project.run("--all")
+    make_default(project.models, "other", "classification")
+
+    assert project.run() == (0, "")
+
+    assert find_default(project.models, "classification") == "other"
+
+
+def test_a_task_with_a_model_of_any_kind_but_a_starter_is_left_alone_where_that_is_asked_for(
+    project: Project,
+) -> None:
+    write_model(project.models, mean_graph((8, 8)), id="starter", fallback=True)
+    assert project.run("--if-none") == (0, "")
+    assert _chosen(project.models) == "tiny"
+
+    (project.models / "tiny").rename(project.root / "away")
+    write_model(project.models, mean_graph((8, 8)), id="own")
+    assert project.run("--if-none") == (0, "")
+
+    assert sorted(path.name for path in project.models.iterdir()) == ["own", "starter"]
+
+
+def test_where_nothing_can_be_had_a_starter_stays_and_the_status_says_so(project: Project) -> None:
+    write_model(project.models, mean_graph((8, 8)), id="starter", fallback=True)
+    (project.mirror / "tiny.onnx").unlink()
+
+    status, error = project.run("--if-none")
+
+    assert status == 1
+    assert "tiny is not fetched" in error
+    assert _chosen(project.models) == "starter"
+
+
+def test_one_model_that_cannot_be_had_leaves_the_others_served(project: Project) -> None:
+    (project.mirror / "tiny.onnx").unlink()
+
+    status, error = project.run("--all")
+
+    assert (status, error.count("\n")) == (1, 1)
+    assert [path.name for path in project.models.iterdir()] == ["other"]
+
+
+def test_a_graph_with_another_hash_than_the_catalog_says_is_not_used(project: Project) -> None:
+    path = project.root / "catalog.toml"
+    path.write_text(path.read_text().replace('kind = "none"', f'sha256 = "{"0" * 64}"', 1))
+
+    status, error = project.run()
+
+    assert status == 1
+    assert "the graph made of tiny.onnx does not have the SHA-256 in the catalog" in error
+    assert listing(project.models) == []
+
+
 def _chosen(models: Path) -> str:
     return open_models(Settings(models=models)).choose("classification", None).id

@@ -140,8 +140,8 @@ def test_integers_steps_and_zero_points_are_those_of_onnx_runtimes_quantizer(tmp
     # Theirs rounds the logits too, which the last layer here gives as they are; and what is only moved keeps
     # its step, where theirs may state another that is never used.
     theirs_by_zero = activations_of(theirs)
-    for step, zero in activations_of(ours):
-        assert any(zero == other and step == pytest.approx(each, rel=1e-5) for each, other in theirs_by_zero)
+    for own, zero in activations_of(ours):
+        assert any(zero == other and own == pytest.approx(each, rel=1e-5) for each, other in theirs_by_zero)
     assert not any(node.op_type == "Clip" for node in ours.graph.node)
 
 
