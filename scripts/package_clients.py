@@ -6,6 +6,7 @@ pip is that of the environment that runs this. npm is the one on the path, or el
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -50,6 +51,7 @@ def fetch_package(registry: str, name: str, version: str, folder: Path) -> Path:
 
     Raises:
         PackageError: when the client cannot be started, or does not get the package.
+        OSError: when the disk is full.
     """
     if registry == "pypi":
         _pip_download(f"{name}=={version}", folder)
@@ -78,7 +80,9 @@ def _pip_download(requirement: str, folder: Path) -> None:
             raise
         errors.seek(0)
         if status:
-            raise PackageError(f"pip: {_last_error(errors.read(), 'ERROR: ')}")
+            said = errors.read()
+            _raise_if_full(said, folder)
+            raise PackageError(f"pip: {_last_error(said, 'ERROR: ')}")
 
 
 def _show_progress(process: subprocess.Popen[str], what: str) -> None:
@@ -102,6 +106,7 @@ def _npm_pack(package: str, folder: Path) -> None:
     except OSError as error:
         raise PackageError(f"npm cannot be started: {error.strerror}") from error
     if process.returncode:
+        _raise_if_full(process.stderr, folder)
         raise PackageError(f"npm: {_npm_error(process.stderr)}")
 
 
@@ -131,11 +136,14 @@ def _npm() -> list[str]:
     return [str(python), "-c", run]
 
 
+def _raise_if_full(said: str, folder: Path) -> None:
+    if "No space left on device" in said or "ENOSPC" in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
+
+
 def _last_error(text: str, prefix: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-    if full := [line for line in lines if "No space left on device" in line]:
-        return full[-1].removeprefix(prefix).rstrip(".")
     return (named or lines or ["it said nothing"])[-1].rstrip(".")
 
 

@@ -167,6 +167,16 @@ def test_what_npm_says_is_told_in_half_a_sentence(
         fetch_package("npm", "package", "1.0.0", tmp_path / "download")
 
 
+def test_a_full_disk_is_told_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm(tmp_path / "bin", "echo 'npm error nospc ENOSPC: no space left on device' >&2; exit 1", monkeypatch)
+    (tmp_path / "download").mkdir()
+
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        fetch_package("npm", "package", "1.0.0", tmp_path / "download")
+
+    assert raised.value.filename == str(tmp_path)
+
+
 def test_without_npm_and_without_what_brings_it_one_sentence_says_so(
     registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
