@@ -82,7 +82,9 @@ def _pip_download(requirement: str, folder: Path) -> None:
         if status:
             said = errors.read()
             _raise_if_full(said, folder)
-            raise PackageError(f"pip: {_last_error(said, 'ERROR: ')}")
+            # pip ends with "no matching distribution" where it reached no index at all.
+            unreached = "the package index does not answer" if "Retrying (" in said else ""
+            raise PackageError(f"pip: {unreached or _last_error(said, 'ERROR: ')}")
 
 
 def _show_progress(process: subprocess.Popen[str], what: str) -> None:
