@@ -117,6 +117,8 @@ def detect(
     model: str | None = None,
     threshold: float | None = None,
     iou_threshold: float | None = None,
+    class_agnostic: bool | None = None,
+    max_detections: int | None = None,
     labels: Sequence[str] | None = None,
     via_job: ViaJob = "auto",
     on_progress: OnProgress | None = None,
@@ -129,6 +131,8 @@ def detect(
         model: id of the model.
         threshold: lowest score, 0..1.
         iou_threshold: overlap above which the weaker of two boxes of a class goes, 0..1.
+        class_agnostic: whether the weaker of two boxes of different classes goes too.
+        max_detections: how many objects to give at most, 1..1000.
         labels: the only labels to give.
         via_job: whether the image is uploaded and answered as a job.
         on_progress: called while a job is uploaded and waited for.
@@ -139,6 +143,8 @@ def detect(
         model=model,
         threshold=threshold,
         iou_threshold=iou_threshold,
+        class_agnostic=class_agnostic,
+        max_detections=max_detections,
         labels=_names(labels),
     )
     return (yield from _answered(options, question, read_detections, via_job, on_progress))
@@ -224,6 +230,8 @@ def detect_as(
     model: str | None = None,
     threshold: float | None = None,
     iou_threshold: float | None = None,
+    class_agnostic: bool | None = None,
+    max_detections: int | None = None,
     labels: Sequence[str] | None = None,
 ) -> Operation[File]:
     """The answer of `detect` as a file: COCO JSON, YOLO text, Pascal VOC XML, or the photo with boxes on it.
@@ -236,6 +244,8 @@ def detect_as(
         model: as for `detect`; so are the others.
         threshold: lowest score.
         iou_threshold: overlap above which the weaker of two boxes goes.
+        class_agnostic: whether the weaker of two boxes of different classes goes too.
+        max_detections: how many objects to give at most, 1..1000.
         labels: the only labels to give.
     """
     question = _asked(
@@ -244,6 +254,8 @@ def detect_as(
         model=model,
         threshold=threshold,
         iou_threshold=iou_threshold,
+        class_agnostic=class_agnostic,
+        max_detections=max_detections,
         labels=_names(labels),
     )
     return (yield from _made(options, _formed(question, format, file_name)))
@@ -422,7 +434,13 @@ def health(options: Options) -> Operation[Health]:
 def _asked(
     route: str, image: Image, headers: Mapping[str, str] | None = None, /, **parameters: Any
 ) -> _Question:
-    given = {name: value for name, value in parameters.items() if value is not None}
+    # A query has no booleans but these words.
+    words = {True: "true", False: "false"}
+    given = {
+        name: words[value] if isinstance(value, bool) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
     return _Question(route, read_image(image), given, headers or {})
 
 

@@ -39,6 +39,11 @@ PARAMETERS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "metavar": "0..1",
             "help": "overlap above which the weaker of two boxes goes",
         },
+        "class_agnostic": {
+            "choices": ("true", "false"),
+            "help": "whether boxes of different classes drop each other too",
+        },
+        "max_detections": {"type": int, "metavar": "N", "help": "how many objects at most, 1 to 1000"},
         "labels": _LABELS,
     },
     "segment": {

@@ -44,20 +44,22 @@ class Decoder:
     roles: tuple[str, ...] = ()
 
 
-def input_boxes(boxes: NDArray[np.floating], card: ModelCard) -> NDArray[np.float32]:
+def input_boxes(boxes: NDArray[np.floating], card: ModelCard, box_format: str = "") -> NDArray[np.float32]:
     """Returns boxes in the order and unit that the card states as boxes in pixels of the input.
 
     Args:
-        boxes: (n, 4), in the card's `output.box_format` and `output.box_unit`.
+        boxes: (n, 4), in the card's `output.box_unit`.
         card: of the model.
+        box_format: `xyxy`, `yxyx` or `cxcywh`; empty: the card's `output.box_format`.
 
     Returns:
         (n, 4) float32 xmin, ymin, xmax, ymax.
     """
     first, second, third, fourth = boxes.astype(np.float32).T
-    if card.output.box_format == "cxcywh":
+    box_format = box_format or card.output.box_format
+    if box_format == "cxcywh":
         edges = (first - third / 2, second - fourth / 2, first + third / 2, second + fourth / 2)
-    elif card.output.box_format == "yxyx":
+    elif box_format == "yxyx":
         edges = (second, first, fourth, third)
     else:
         edges = (first, second, third, fourth)

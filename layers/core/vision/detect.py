@@ -20,7 +20,9 @@ from vision.geometry import Geometry
 from vision.nms import nms
 from vision.results import Detections
 from vision.runner import Outputs, Shapes
+from vision.yolo_decoders import YOLO_DECODERS
 
+MAX_DETECTIONS = 300  # of a request that does not say
 _MAX_LOG_SIZE = 12.0  # of a box, in cells: e^12 = 160,000 are more than any input has
 
 
@@ -32,6 +34,8 @@ def decode(
     threshold: float,
     iou_threshold: float,
     wanted: NDArray[np.int64] | None,
+    class_agnostic: bool = False,
+    max_detections: int = MAX_DETECTIONS,
 ) -> Detections:
     """Gives the objects found, best first.
 
@@ -42,6 +46,8 @@ def decode(
         threshold: lowest score, 0..1.
         iou_threshold: overlap above which the weaker of two boxes of a class is dropped.
         wanted: the only class ids to give, or `None` for all.
+        class_agnostic: whether a box drops weaker ones of any class, not of its own alone.
+        max_detections: at most so many are given, the best.
     """
     decoder = DECODERS[card.output.decoder]
     found = decoder.read(outputs, card, threshold)
@@ -49,10 +55,13 @@ def decode(
     found = _pick(found, found.class_ids >= 0)
     if wanted is not None:
         found = _pick(found, np.isin(found.class_ids, wanted))
-    if decoder.needs_nms:
-        best = nms(found.boxes, found.scores, found.class_ids, iou_threshold=iou_threshold)
+    if decoder.needs_nms or class_agnostic:
+        class_ids = np.zeros_like(found.class_ids) if class_agnostic else found.class_ids
+        best = nms(
+            found.boxes, found.scores, class_ids, iou_threshold=iou_threshold, max_boxes=max_detections
+        )
     else:
-        best = np.argsort(-found.scores, kind="stable")
+        best = np.argsort(-found.scores, kind="stable")[:max_detections]
     found = _pick(found, best)
     boxes = geometry.boxes_to_photo(found.boxes)
     # Boxes that lay in the padding alone have no area in the photo.
@@ -125,4 +134,5 @@ DECODERS: Mapping[str, Decoder] = {
     "yolox": Decoder(_yolox, True, lambda shapes, _: _first(shapes)[-1] - 5),
     "fastestdet": Decoder(_fastestdet, True, lambda shapes, _: _first(shapes)[1] - 5),
     **BOX_DECODERS,
+    **YOLO_DECODERS,
 }

@@ -20,6 +20,7 @@ EXPLAIN_METHODS = ("rise", "occlusion", "score-cam")
 MAX_BUDGET = 20_000  # model runs
 MAX_SEED = 2**31 - 1
 MAX_TOP_K = 1000
+MAX_DETECTIONS = 1000
 MAX_LABELS = 1000  # as many as the largest model of the catalog has
 
 
@@ -32,6 +33,8 @@ class Parameters:
         top_k: how many classes to give, 1..1000.
         threshold: lowest score to give, 0..1.
         iou_threshold: overlap above which the weaker of two boxes of a class is dropped, 0..1.
+        class_agnostic: whether the weaker of two boxes of different classes is dropped too.
+        max_detections: how many objects to give at most, 1..1000.
         labels: the only labels to give, each once, at most 1000.
         mask_format: how masks are written: `rle`, `png`, `polygon` or `none`.
     """
@@ -40,6 +43,8 @@ class Parameters:
     top_k: int | None = None
     threshold: float | None = None
     iou_threshold: float | None = None
+    class_agnostic: bool = False
+    max_detections: int = 300
     labels: tuple[str, ...] = ()
     mask_format: str = "rle"
 
@@ -140,6 +145,14 @@ def whole_number(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ValueError("must be true or false")
+
+
 def _share(value: object) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
@@ -193,6 +206,8 @@ TABLE: dict[str, dict[str, Callable[[object], Any]]] = {
         "model": name_text,
         "threshold": _share,
         "iou_threshold": _share,
+        "class_agnostic": _flag,
+        "max_detections": whole_number(1, MAX_DETECTIONS),
         "labels": _names,
     },
     "segmentation": {

@@ -70,5 +70,14 @@ def read_outputs(outputs: Outputs, model: Model, geometry: Geometry, parameters:
         return classify.decode(outputs, card.output, top_k=top_k, threshold=threshold, wanted=wanted)
     if card.task == "detection":
         iou = card.defaults.iou_threshold if parameters.iou_threshold is None else parameters.iou_threshold
-        return detect.decode(outputs, card, geometry, threshold=threshold, iou_threshold=iou, wanted=wanted)
+        return detect.decode(
+            outputs,
+            card,
+            geometry,
+            threshold=threshold,
+            iou_threshold=iou,
+            wanted=wanted,
+            class_agnostic=parameters.class_agnostic,
+            max_detections=parameters.max_detections,
+        )
     return segment.decode(outputs, card.output, geometry, wanted=wanted)
