@@ -14,13 +14,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "layers" / "core
 from conversion.errors import ConversionError
 from conversion.launcher import run
 from conversion.options import parse
-from conversion.sources import split
+from conversion.sources import refuse_missing_file, split
 
 
 def main(argv: list[str]) -> int:
     """Gives the exit status of the conversion."""
     try:
-        kind, _ = split(parse(argv).source)
+        kind, where = split(parse(argv).source)
+        refuse_missing_file(where)
         return run("command", argv, kind.groups)
     except ConversionError as error:
         print(error, file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 
 from conversion import graph, normalization, sources
 from conversion.errors import ConversionError
-from conversion.facts import read_labels, settle
+from conversion.facts import read_labels, refuse_missing, settle
 from conversion.options import Options, parse
 from conversion.original import Original
 from conversion.parity import compare
@@ -62,6 +62,7 @@ def convert(options: Options) -> None:
     _refuse_existing(folder, options)
     photos = read_photos(options.photos)
     original = sources.load(kind, options.wish(where))
+    refuse_missing(original, options.fields, options.labels)
     labels = read_labels(original, options.labels)
     facts = settle(original, options.fields, folder.name, len(labels))
     if options.features and facts["task"] != "classification":

@@ -11,7 +11,8 @@ import numpy as np
 from conversion.documents import merge
 from conversion.errors import ConversionError
 from conversion.original import Original, Tensor
-from conversion.presets import refuse_swapped
+from conversion.presets import refuse_contradictions
+from conversion.signatures import Seen, recognise
 from fetch_models import CATALOG
 from model_catalog import read_label_lists
 from vision.card import parse_card
@@ -19,7 +20,6 @@ from vision.checks import DECODERS
 
 _LICENCE = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
 _IMAGENET_CLASSES = 1000
-_UNITY = 1e-3  # how near to 1 the sum of probabilities is
 
 
 def settle(original: Original, options: Mapping[str, Any], model_id: str, num_labels: int) -> dict[str, Any]:
@@ -37,31 +37,55 @@ def settle(original: Original, options: Mapping[str, Any], model_id: str, num_la
     """
     facts = merge({"id": model_id, "licence": _LICENCE, "output": {}}, original.facts, options)
     facts.pop("labels", None)
+    scales_itself = facts.pop("scales_itself", "")
     shown = original.run(_gray(facts["input"]))
     for name, array in shown.items():
         if np.isnan(array).any():
             raise ConversionError(f"The source gives {name} that is no number: its weights are damaged.")
-    if "task" not in facts:
-        facts["task"] = _task_of_decoder(facts) or _task(shown)
+    facts.setdefault("task", _task_of_decoder(facts))
+    if not facts["task"] and "decoder" in facts["output"]:
+        known = ", ".join(name for decoders in DECODERS.values() for name in decoders)
+        raise ConversionError(f"--decoder {facts['output']['decoder']!r} is none of {known}.")
+    if "decoder" not in facts["output"]:
+        read = _read_outputs(facts, shown)
+        match = recognise(Seen(read, tuple(facts["input"]["size"]), num_labels), facts["task"])
+        facts["task"], facts["output"] = match.task, merge(match.output, facts["output"])
     if facts["task"] == "classification":
-        _settle_scores(facts, shown, num_labels)
-    elif facts["task"] == "segmentation" and "decoder" not in facts["output"]:
-        is_map = np.squeeze(next(iter(shown.values()))).ndim == 2
-        facts["output"]["decoder"] = "class-map" if is_map else "class-logits"
-    for is_missing, what, option in (
-        ("decoder" not in facts["output"], "how its outputs are read", "--decoder"),
-        ("resize" not in facts, "how photos are resized", "--resize"),
-        (
-            facts["input"]["dtype"] != "uint8" and "normalize" not in facts,
-            "how pixels are normalised",
-            "--preprocessing, or --scale, --mean and --std",
-        ),
-    ):
-        if is_missing:
-            raise ConversionError(f"The source does not tell {what}: state it with {option}.")
+        _settle_background(facts, _read_outputs(facts, shown), num_labels)
     parse_card({**facts, "file": "model.onnx", "sha256": "0" * 64, "labels": "labels.txt"})
-    refuse_swapped(facts.get("normalize", {}))
+    refuse_contradictions(facts.get("normalize", {}), facts["input"]["dtype"], scales_itself)
     return facts
+
+
+def refuse_missing(original: Original, options: Mapping[str, Any], labels: str) -> None:
+    """Asks in one message for all that neither the source nor the command line tells.
+
+    Args:
+        original: the source.
+        options: fields of the card that the command line states.
+        labels: what the command line says of the labels.
+
+    Raises:
+        ConversionError: naming what is missing, and the options that state it.
+    """
+    facts = merge(original.facts, options)
+    missing = [
+        f"{what} ({option})"
+        for is_missing, what, option in (
+            (not (labels or original.labels or original.facts.get("labels")), "its labels", "--labels FILE"),
+            ("resize" not in facts, "how photos are resized", "--resize"),
+            (
+                facts["input"]["dtype"] != "uint8" and "normalize" not in facts,
+                "how pixels are normalised",
+                "--preprocessing, or --scale, --mean and --std",
+            ),
+        )
+        if is_missing
+    ]
+    if missing:
+        *some, last = missing
+        told = f"{', '.join(some)} and {last}" if some else last
+        raise ConversionError(f"The source does not tell {told}: state what is in brackets.")
 
 
 def read_labels(original: Original, option: str) -> tuple[str, ...]:
@@ -113,45 +137,22 @@ def _task_of_decoder(facts: Mapping[str, Any]) -> str:
     return next((task for task, decoders in DECODERS.items() if decoder in decoders), "")
 
 
-def _task(shown: Mapping[str, Tensor]) -> str:
-    """The task of a model with one output: a row of scores, or a map with a class or scores a pixel."""
-    ranks = [np.squeeze(each).ndim for each in shown.values()]
-    if ranks == [1]:
-        return "classification"
-    if ranks in ([2], [3]):
-        return "segmentation"
-    raise ConversionError(
-        "The source does not tell its task, and its outputs fit several: state it with --task."
-    )
-
-
-def _settle_scores(facts: dict[str, Any], shown: Mapping[str, Tensor], num_labels: int) -> None:
-    """Adds what running a classifier shows of how its scores are read, where nobody tells."""
-    output = facts["output"]
-    name = output.get("tensors", {}).get("scores")
-    if name is None and len(shown) > 1:
+def _read_outputs(facts: Mapping[str, Any], shown: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The outputs that are read: those that the card names, or else all."""
+    name = facts["output"].get("tensors", {}).get("scores") if facts["task"] == "classification" else None
+    if name is None and facts["task"] == "classification" and len(shown) > 1:
         raise ConversionError(
             f"The model gives {', '.join(shown)}: name the scores with --set output.tensors.scores=NAME."
         )
     if name is not None and name not in shown:
         raise ConversionError(f"The model has no output {name!r}; it gives {', '.join(shown)}.")
-    scores = shown[name] if name is not None else next(iter(shown.values()))
-    if "decoder" not in output:
-        output["decoder"] = _classification_decoder(scores)
-    # ImageNet models from TensorFlow have a background before the 1000 classes. Elsewhere one class more than
-    # there are labels is more often a label that was forgotten.
-    if scores.size == _IMAGENET_CLASSES + 1 and num_labels == _IMAGENET_CLASSES:
-        output.setdefault("label_offset", 1)
+    return shown if name is None else {name: shown[name]}
 
 
-def _classification_decoder(scores: Tensor) -> str:
-    """Whether the scores have been through a softmax."""
-    scores = scores.astype(np.float64)
-    if scores.min() < 0 or scores.max() > 1:
-        return "logits"
-    if abs(scores.sum() - 1) < _UNITY:
-        return "probabilities"
-    raise ConversionError(
-        "The scores lie in 0..1 but do not add up to 1: state with --decoder whether they are probabilities "
-        "(of a sigmoid) or logits."
-    )
+def _settle_background(facts: dict[str, Any], shown: Mapping[str, Tensor], num_labels: int) -> None:
+    """Adds the background that ImageNet models from TensorFlow have before the 1000 classes.
+
+    Elsewhere one class more than there are labels is more often a label that was forgotten.
+    """
+    if next(iter(shown.values())).size == _IMAGENET_CLASSES + 1 and num_labels == _IMAGENET_CLASSES:
+        facts["output"].setdefault("label_offset", 1)

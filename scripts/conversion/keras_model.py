@@ -23,6 +23,7 @@ from conversion.sources import Wish, settle_size
 _FILES = {".keras", ".h5", ".hdf5"}
 _PUBLISHED_SIZE = (224, 224)  # of the applications that leave the size of their input open
 _IMAGENET_CLASSES = 1000
+_SCALING_LAYERS, _FIRST_LAYERS = {"Rescaling", "Normalization"}, 4
 # What Keras, h5py and zipfile raise for a damaged file or one that is none of theirs.
 _REFUSALS = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError),
@@ -70,6 +71,7 @@ def _original(
     return Original(
         facts={
             "description": f"The Keras model {model.name}.",
+            "scales_itself": _scaling_layer(model),
             **facts,
             **preprocessing,
             "input": {**tensor, **preprocessing["input"]},
@@ -155,6 +157,13 @@ def _size(model: Any, size: tuple[int, int] | None) -> tuple[int, int]:
             f"The model takes {shape}; the service feeds it RGB images, (batch, height, width, 3)."
         )
     return settle_size(shape[1:3], size)
+
+
+def _scaling_layer(model: Any) -> str:
+    """The layer that scales pixels, among the model's first ones; empty: there is none."""
+    first = list(getattr(model, "layers", ()))[:_FIRST_LAYERS]
+    names = [type(layer).__name__ for layer in first if type(layer).__name__ in _SCALING_LAYERS]
+    return names[0] if names else ""
 
 
 def _dtype(model: Any) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from conversion.errors import ConversionError
@@ -89,20 +89,69 @@ KINDS = {
     "onnx": Kind("onnx_model", ("convert",), frozenset({"size"}), "onnx:FILE.onnx"),
     "tfjs": Kind("tfjs_model", ("convert",), frozenset({"size", "arguments"}), "tfjs:FOLDER"),
 }
+_SHOWN = 5
 _OPTIONS = {"arguments": "--argument"}  # those that are not called as their field is
 
 
+# Kinds by the ending of a file's name, where the command line names none.
+_SUFFIXES = {
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".keras": "keras",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".pt2": "torch-export",
+    ".pt": "torch",
+    ".torchscript": "torch",
+    ".json": "tfjs",
+}
+# And by a file in a folder.
+_MEMBERS = {"model.json": "tfjs", "config.json": "hf"}
+
+
 def split(source: str) -> tuple[Kind, str]:
-    """Gives the kind of a source, and where it is.
+    """Gives the kind of a source, and where it is; `FILE` and `FOLDER` alone tell their kind by themselves.
 
     Raises:
         ConversionError: when there is no such kind.
     """
     name, _, where = source.partition(":")
     if name not in KINDS or not where:
-        examples = ", ".join(kind.example for kind in KINDS.values())
-        raise ConversionError(f"{source!r} is no source; sources are {examples}.")
+        name, where = _kind_of(source), source
     return KINDS[name], where
+
+
+def refuse_missing_file(where: str) -> None:
+    """Refuses a source that is a file which is not there, before anything is installed for it.
+
+    Raises:
+        ConversionError: naming the file.
+    """
+    if Path(where).suffix in _SUFFIXES and ":" not in where and not Path(where).exists():
+        raise ConversionError(f"There is no file {where}.")
+
+
+def _kind_of(source: str) -> str:
+    path = Path(source)
+    if source and path.is_dir():
+        for member, kind in _MEMBERS.items():
+            if (path / member).is_file():
+                return kind
+        held = ", ".join(sorted(each.name for each in path.iterdir())[:_SHOWN]) or "nothing"
+        raise ConversionError(
+            f"The folder {source} holds no {' or '.join(_MEMBERS)} ({held}): name the file of the model in "
+            "it."
+        )
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix]
+    if path.suffix in (".pth", ".th", ".bin", ".safetensors", ".ckpt"):
+        raise ConversionError(
+            f"{source} holds weights without their network: name what builds it, as "
+            "torch:PACKAGE.MODULE:FACTORY, "
+            f"with --weights {source}."
+        )
+    examples = ", ".join(kind.example for kind in KINDS.values())
+    raise ConversionError(f"{source!r} is no source; sources are {examples}.")
 
 
 def load(kind: Kind, wish: Wish) -> Original:

@@ -119,7 +119,7 @@ def test_a_keras_archive_with_a_damaged_member(
         pytest.param((*INCEPTION, "--dequantize"), "--dequantize changes nothing", id="option of others"),
         pytest.param((*INCEPTION, "--decoder", "logit"), "'logit' is none of", id="no such decoder"),
         pytest.param((*INCEPTION, "--decoder", "class-logits"), "cannot read the outputs", id="decoder"),
-        pytest.param((*INCEPTION, "--task", "segmentation"), "cannot read the outputs", id="task"),
+        pytest.param((*INCEPTION, "--task", "segmentation"), "No decoder is proven to read that", id="task"),
         pytest.param((*INCEPTION, "--decoder", "yolox"), "cannot read the outputs", id="detector"),
         pytest.param((*INCEPTION, "--set", "normalize.mean=3"), "normalize.mean", id="no list"),
         pytest.param((*INCEPTION, "--std", "0,1,1", "--normalize-in-graph"), "std", id="std of zero"),
@@ -142,7 +142,8 @@ def test_a_label_too_few_or_too_many(labels: list[str], files: Path, tmp_path: P
 
     line = refused(f"keras:{files / 'm.keras'}", *INCEPTION, "--labels", str(path))
 
-    assert f"labels.txt has {len(labels)}, the graph gives 4" in line
+    # With one label too few, the first score may be of a background, which only the graph's own count tells.
+    assert "correct --labels" in line or f"labels.txt has {len(labels)}, the graph gives 4" in line
 
 
 @pytest.mark.parametrize(

@@ -226,11 +226,12 @@ class TestSmallModels:
         status, problem = _ask(start(), "/v1/classify", photo, model="letters")
 
         assert (status, problem["title"]) == (500, "Invalid model")
-        assert [
-            line
-            for line in log
-            if "letters/card.json: sha256" in line and f"s3://{SHELF}/models/letters/model.onnx" in line
-        ]
+        words = ("letters/card.json: sha256", f"s3://{SHELF}/models/letters/model.onnx")
+        deadline = time.monotonic() + 10
+        # What the process writes is read by a thread of its own.
+        while not any(all(word in line for word in words) for line in log):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.05)
 
 
 @pytest.mark.slow
