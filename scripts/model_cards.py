@@ -14,9 +14,10 @@ def find_default(models: Path, task: str) -> str | None:
     return next((path.parent.name for path, card in _cards(models, task) if card.get("default")), None)
 
 
-def has_own_model(models: Path, task: str) -> bool:
-    """Whether a task has a model that is no fallback."""
-    return any(not card.get("fallback") for _, card in _cards(models, task))
+def has_own_model(models: Path, task: str, *, but: str = "") -> bool:
+    """Whether a task has a model that is no fallback, beside the one with the id `but`."""
+    own = (path.parent.name for path, card in _cards(models, task) if not card.get("fallback"))
+    return any(model_id != but for model_id in own)
 
 
 def make_default(models: Path, model_id: str, task: str) -> list[str]:

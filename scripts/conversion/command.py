@@ -17,7 +17,7 @@ from conversion.original import Original
 from conversion.parity import compare
 from conversion.photos import read_photos
 from conversion.report import describe
-from model_cards import make_default, write_card
+from model_cards import find_default, has_own_model, make_default, write_card
 from model_catalog import CatalogError
 from model_folder import complete, replacement
 from vision.card import parse_card
@@ -67,6 +67,11 @@ def convert(options: Options) -> None:
     facts = settle(original, options.fields, folder.name, len(labels))
     if options.features and facts["task"] != "classification":
         raise ConversionError(f"--features is for classification, and this model is for {facts['task']}.")
+    if "default" not in options.fields:
+        # Its name alone decides nothing: a task's only model is its default, and one that was it stays it.
+        was_default = find_default(options.models, facts["task"]) == folder.name
+        is_only = not has_own_model(options.models, facts["task"], but=folder.name)
+        facts["default"] = was_default or is_only
     with replacement(folder) as new:
         _refuse_existing(folder, options)  # another conversion may have been faster
         served = _export(original, facts, new / GRAPH, options)

@@ -101,8 +101,14 @@ def _advice(seen: Seen) -> str:
             "output of "
             "each of its roles, such as --set output.tensors.boxes=NAME; models/README.md lists the roles."
         )
-    rank = len(np.squeeze(_only(seen)).shape)
-    if rank == 1:
+    scores = np.squeeze(_only(seen))
+    if scores.ndim == 1 and scores.size == seen.num_labels:
+        return (
+            "The scores lie in 0..1 but do not add up to 1: state with --decoder whether they are "
+            "probabilities "
+            "(of a sigmoid) or logits."
+        )
+    if scores.ndim == 1:
         return (
             "Scores of classes are one a label: correct --labels, or state --decoder probabilities or logits."
         )

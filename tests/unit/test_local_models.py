@@ -16,7 +16,7 @@ STARTER = (
 )
 
 
-def test_each_task_has_a_line_with_its_model_and_classes(tmp_path: Path) -> None:
+def test_each_model_has_a_line_with_its_classes_and_a_star_where_it_answers(tmp_path: Path) -> None:
     write_model(tmp_path, mean_graph((8, 8)), id="colors")
     write_model(tmp_path, mean_graph((8, 8)), id="more-colors", default=True)
     # The placeholder is no class of a detector, nor the background one of a segmenter.
@@ -37,9 +37,11 @@ def test_each_task_has_a_line_with_its_model_and_classes(tmp_path: Path) -> None
     )
 
     assert describe_models({"VISION_MODELS": str(tmp_path)}).splitlines() == [
-        "classification  more-colors  3 classes, from https://example.com/colors.onnx",
-        "detection       pets         2 kinds of objects, from https://example.com/colors.onnx",
-        "segmentation    channels     2 kinds of objects, from https://example.com/colors.onnx",
+        "classification  more-colors  *  3 classes, from https://example.com/colors.onnx",
+        "classification  colors          3 classes, from https://example.com/colors.onnx",
+        "detection       pets         *  2 kinds of objects, from https://example.com/colors.onnx",
+        "segmentation    channels     *  2 kinds of objects, from https://example.com/colors.onnx",
+        "* answers requests that name no model; `make convert` with --default makes another it.",
     ]
 
 
