@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conversion.errors import ConversionError
-from conversion.facts import read_labels, settle
+from conversion.facts import read_labels, refuse_missing, settle
 from conversion.original import Original
 from vision.errors import InvalidModel
 
@@ -39,7 +39,10 @@ def test_what_the_outputs_show_is_written_down() -> None:
 
 def test_maps_are_segmentation() -> None:
     assert settled({"map": np.zeros((8, 8))})["output"] == {"decoder": "class-map"}
-    assert settled({"map": np.zeros((8, 8, 3))})["output"] == {"decoder": "class-logits"}
+    assert settled({"map": np.zeros((8, 8, 3))})["output"] == {
+        "decoder": "class-logits",
+        "layout": "NHWC",
+    }
     assert settled({"map": np.zeros((8, 8))})["task"] == "segmentation"
 
 
@@ -71,22 +74,29 @@ def test_of_several_outputs_the_scores_must_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "left_out", "option"),
+    ("outputs", "left_out", "options"),
     [
-        pytest.param({"y": PROBABILITIES}, "resize", "--resize", id="resize"),
-        pytest.param({"y": PROBABILITIES}, "normalize", "--preprocessing", id="normalize"),
-        pytest.param({"y": [0.9, 0.8, 0.1]}, "", "--decoder", id="scores of a sigmoid"),
-        pytest.param({"y": [1, 2], "z": [1, 2]}, "", "--task", id="task"),
-        pytest.param({"y": np.zeros((2, 3, 4, 5))}, "", "--task", id="task of four dimensions"),
+        pytest.param({"y": PROBABILITIES}, ("resize",), ("--resize",), id="resize"),
+        pytest.param({"y": PROBABILITIES}, ("normalize",), ("--preprocessing",), id="normalize"),
+        pytest.param({"y": PROBABILITIES}, tuple(STATED), ("--resize", "--preprocessing"), id="both at once"),
+        pytest.param({"y": [0.9, 0.8, 0.1]}, (), ("--decoder",), id="scores of a sigmoid"),
+        pytest.param({"y": [1, 2], "z": [1, 2]}, (), ("--decoder", "output.tensors"), id="several outputs"),
+        pytest.param({"y": np.zeros((2, 3, 4, 5))}, (), ("--decoder", "--task"), id="four dimensions"),
     ],
 )
 def test_what_nobody_tells_is_asked_for_by_the_options_name(
-    outputs: dict[str, Any], left_out: str, option: str
+    outputs: dict[str, Any], left_out: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
-    stated = {name: value for name, value in STATED.items() if name != left_out}
+    stated = {name: value for name, value in STATED.items() if name not in left_out}
 
-    with pytest.raises(ConversionError, match=option):
+    def ask() -> None:
+        refuse_missing(original(outputs), stated, "labels.txt")
         settle(original(outputs), stated, "model", 3)
+
+    with pytest.raises(ConversionError) as raised:
+        ask()
+
+    assert all(option in str(raised.value) for option in options)
 
 
 def test_a_detector_needs_a_decoder() -> None:

@@ -161,7 +161,7 @@ LARGE = {
         *[("PNG", mode, 1) for mode in ("1", "L", "P", "P with transparency", "LA", "RGB", "RGBA", "I;16")],
         *[("GIF", mode, 1) for mode in ("1", "L", "P", "P with transparency")],
         *[("BMP", mode, 0) for mode in ("1", "L", "P", "RGB")],
-        *[("TIFF", mode, 1) for mode in ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")],
+        *[("TIFF", mode, 1) for mode in ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "F")],
         *[("WEBP", mode, 2) for mode in ("L", "RGB", "RGBA")],
         *[("AVIF", mode, 16) for mode in ("L", "RGB", "RGBA")],
         *[("JPEG", mode, 16) for mode in ("L", "RGB", "CMYK")],

@@ -70,6 +70,24 @@ def format_of(data: bytes) -> str:
     raise InvalidImage(f"the {len(data):,} bytes are not an image; {listed}")
 
 
+def check_aperture(data: bytes) -> None:
+    """Refuses an AVIF with a clean aperture, a crop that its decoder does not do.
+
+    Raises:
+        UnsupportedFormat: when it has one.
+    """
+    place = 0
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] == b"meta" and b"clap" in data[place : place + size]:
+            raise UnsupportedFormat(
+                "an AVIF with a clean aperture (a crop) is not supported; save it cropped"
+            )
+        if size < 8:
+            return  # to the end of the file, or a size of 64 bits: pixels, which come after all that matters
+        place += size
+
+
 def _foreign_format_of(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         is_heif = head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")

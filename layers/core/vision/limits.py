@@ -5,26 +5,43 @@ from __future__ import annotations
 import re
 
 from vision.errors import InvalidImage, TooLarge
+from vision.frozen import dataclass
 
 # A progressive JPEG goes over all its pixels once a scan, and a scan may take 100 bytes: 4 MB of them would
 # take minutes. Encoders make about ten.
 MAX_SCANS = 100
 _MAX_SEGMENTS = 10_000  # a few dozen are common; each costs a step of the walk
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+MAX_EXIF = 16  # segments; Pillow joins them one by one, in quadratic time
+_MAX_GARBAGE = 10_000  # bytes between segments, which Pillow skips one by one
+_START_OF_SCAN, _END_OF_IMAGE, _APP1 = b"\xff\xda", b"\xff\xd9", b"\xff\xe1"
+_SEQUENTIAL = (b"\xff\xc0", b"\xff\xc1")  # frames whose rows come in order
 # Those with something behind them, and the end. In pixels 0xFF is followed by 0 or is a restart (D0 to D7).
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 _IMAGE_WIDTH, _IMAGE_LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
 _NUM_BYTES = {3: 2, 4: 4}  # SHORT and LONG: TIFF 6.0 allows these for the four
 
 
-def check_scans(data: bytes) -> None:
-    """Holds a JPEG against `MAX_SCANS`.
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """Where the pixels of a JPEG end.
+
+    Attributes:
+        end: place of the end-of-image marker; None: there is none.
+        is_sequential: whether its rows come in order, so that a missing end is a missing part.
+    """
+
+    end: int | None
+    is_sequential: bool
+
+
+def scans_of(data: bytes) -> Scans:
+    """Walks the segments of a JPEG and holds them against the limits, before Pillow reads them.
 
     Raises:
-        TooLarge: when it has more, or more segments than any photo.
+        TooLarge: when it has more scans, segments or EXIF than any photo.
+        InvalidImage: when there is garbage between its segments.
     """
-    if _has_many_scans(data):
-        raise TooLarge(f"the JPEG image has more than {MAX_SCANS} scans; save it again")
+    return _Walk(data).scans()
 
 
 def check_tiles(data: bytes, max_pixels: int) -> None:
@@ -51,22 +68,42 @@ def check_tiles(data: bytes, max_pixels: int) -> None:
         )
 
 
-def _has_many_scans(data: bytes) -> bool:
+class _Walk:
     """Walks the markers as libjpeg does, to the end of the image.
 
     Not further: phones write a video behind a photo, where the two bytes stand once in 64 KB.
     """
-    num_scans, place = 0, len(b"\xff\xd8")
-    for _ in range(_MAX_SEGMENTS):
-        marker = _MARKER.search(data, place)
-        if not marker or marker[0] == _END_OF_IMAGE:
-            return False
-        num_scans += marker[0] == _START_OF_SCAN
-        if num_scans > MAX_SCANS:
-            return True
-        # The length counts its own two bytes; libjpeg reads on behind them when it says less.
-        place = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
-    return True
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._num_scans = self._num_exif = self._garbage = 0
+        self._is_sequential = False
+
+    def scans(self) -> Scans:
+        place = len(b"\xff\xd8")
+        for _ in range(_MAX_SEGMENTS):
+            marker = _MARKER.search(self._data, place)
+            if not marker or marker[0] == _END_OF_IMAGE:
+                end = marker.start() if marker else None
+                return Scans(end, self._is_sequential and self._num_scans > 0)
+            self._take(marker[0], marker.start() - place, marker.end())
+            # The length counts its own two bytes; libjpeg reads on behind them when it says less.
+            length = int.from_bytes(self._data[marker.end() : marker.end() + 2], "big")
+            place = marker.end() + max(2, length)
+        raise TooLarge(f"the JPEG image has more than {_MAX_SEGMENTS:,} segments; save it again")
+
+    def _take(self, marker: bytes, gap: int, content: int) -> None:
+        self._is_sequential |= marker in _SEQUENTIAL
+        self._num_scans += marker == _START_OF_SCAN
+        if self._num_scans > MAX_SCANS:
+            raise TooLarge(f"the JPEG image has more than {MAX_SCANS} scans; save it again")
+        self._num_exif += marker == _APP1 and self._data[content + 2 : content + 6] == b"Exif"
+        if self._num_exif > MAX_EXIF:
+            raise TooLarge(f"the JPEG image has more than {MAX_EXIF} EXIF segments; save it again")
+        if not self._num_scans:
+            self._garbage += gap
+            if self._garbage > _MAX_GARBAGE:
+                raise InvalidImage("the JPEG image is corrupt: there is garbage between its segments")
 
 
 def _sides(data: bytes) -> dict[int, int]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vision.errors import UnsupportedFormat
 from vision.lazy import np
+from vision.tiff_kinds import GrayRange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,9 @@ CODEC_FAULTS = (
 )
 _BAND_PIXELS = 2_000_000  # arrays of the whole took 2 GB of 100 megapixels in float
 _FLOAT_PEAK = 2.0
+_TOP = 65_535
 _ORIENTATION_TAG = 0x0112
+_XMP = ("xmp", "XML:com.adobe.xmp")
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -48,10 +51,14 @@ def orientation_of(image: Image.Image, name: str) -> int:
     """EXIF orientation 1..8; Pillow turns TIFF itself."""
     if name == "TIFF":
         return 1
+    # Pillow takes it from XMP where EXIF has none; viewers do not.
+    packets = {key: image.info.pop(key) for key in _XMP if key in image.info}
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except CODEC_FAULTS:
         return 1  # damaged EXIF says nothing; the pixels may still be sound
+    finally:
+        image.info.update(packets)
     return orientation if orientation in _TRANSPOSITIONS else 1
 
 
@@ -106,6 +113,22 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         raise UnsupportedFormat("the colour space LAB is not supported; save the image as RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def spread(image: Image.Image, gray_range: GrayRange) -> Image.Image:
+    """Returns gray samples of a range as samples of 16 bits, 0 black and 65535 white.
+
+    Args:
+        image: loaded, of mode I;16.
+        gray_range: what its samples mean.
+    """
+    if gray_range.highest == _TOP and not gray_range.is_inverted:
+        return image
+    samples = np.empty((image.height, image.width), np.uint16)
+    for top, band in _bands(image):
+        wide = band.astype(np.uint32) * _TOP // gray_range.highest
+        samples[top : top + len(band)] = _TOP - wide if gray_range.is_inverted else wide
+    return Image.fromarray(samples)
 
 
 def _gray_to_rgb(image: Image.Image) -> Image.Image:
