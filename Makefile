@@ -9,6 +9,12 @@ LAYERS_FOR := $(or $(ARCHITECTURE),both)
 ARCHITECTURE ?= x86_64
 BIN := .venv/bin
 TEACHERS := mobilenet_v2_1.0_224_quant yolox_nano deeplabv3_mnv2_pascal_quant
+# The AWS CLI reads AWS_REGION, SAM and boto3 do not.
+ifdef AWS_REGION
+ifndef AWS_DEFAULT_REGION
+export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
+endif
 CODE := layers/core/vision functions scripts client tests
 LAMBDA_PYTHON_VERSION = $(shell sed -n 's/^ *Runtime: python//p' template.yaml)
 SAM_BUILD = ARCHITECTURE=$(ARCHITECTURE) PYTHON='$(CURDIR)/.venv-sam/bin/python' .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
@@ -90,8 +96,12 @@ build: .venv/.local .venv-sam/.done  ## build what `make deploy` uploads, into .
 	@$(BIN)/python scripts/fetch_models.py || { echo "To package what lies in models/ instead: $(SAM_BUILD)" >&2; exit 1; }
 	$(SAM_BUILD)
 
-deploy: build  ## put the service into your AWS account: PARAMETERS="AlarmEmail=you@example.org" sets parameters
+deploy: region build  ## put the service into your AWS account: PARAMETERS="AlarmEmail=you@example.org" sets parameters
 	.venv-sam/bin/sam deploy --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
+
+region:
+	@test -n "$$AWS_DEFAULT_REGION$$AWS_PROFILE" || grep -qs '^ *region' "$${AWS_CONFIG_FILE:-$$HOME/.aws/config}" samconfig.toml || \
+		{ echo "No region is set: name it in AWS_DEFAULT_REGION, or with 'aws configure'." >&2; exit 1; }
 
 keys: .venv/.local  ## list the keys of callers; ADD=mobile makes one, REVOKE=mobile or REVOKE=mobile/1a2b3c4d takes away
 	@$(BIN)/python scripts/api_keys.py $(OPTIONS) $(if $(ADD),add $(ADD),$(if $(REVOKE),revoke $(REVOKE),list))
@@ -124,4 +134,4 @@ clean:  ## remove the virtual environments, caches and builds; models and sample
 	@.venv-$*/bin/python -m pip install --quiet --group $*
 	@touch $@
 
-.PHONY: help run test test-conversion models convert evaluate quantize starter pictures samples bench bench-cold layers lock keys build deploy clean
+.PHONY: help region run test test-conversion models convert evaluate quantize starter pictures samples bench bench-cold layers lock keys build deploy clean

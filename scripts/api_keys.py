@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from vision.keys import Key, digest_of, is_name, read_keys
 
@@ -50,6 +50,12 @@ def main(argv: list[str] | None = None) -> int:
         else:
             after = without_keys(before, arguments.caller)
         client.put_secret_value(SecretId=name, SecretString=json.dumps(after))
+    except NoRegionError:
+        print(
+            "No region is set: name it in AWS_DEFAULT_REGION, with `aws configure`, or with --region.",
+            file=sys.stderr,
+        )
+        return 1
     except (KeysError, ClientError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -108,3 +108,11 @@ def _make(folder: Path, *arguments: str, **variables: str) -> subprocess.Complet
         text=True,
         check=False,
     )
+
+
+def test_without_a_region_a_deployment_stops_before_anything_is_built(checkout: Path, tmp_path: Path) -> None:
+    ran = _make(checkout, "deploy", HOME=str(tmp_path), AWS_DEFAULT_REGION="", AWS_PROFILE="", AWS_REGION="")
+
+    assert ran.returncode != 0
+    assert "No region is set: name it in AWS_DEFAULT_REGION" in ran.stderr
+    assert "sam build" not in ran.stdout

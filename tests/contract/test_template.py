@@ -176,7 +176,7 @@ def test_a_bucket_is_reached_by_tls_only_and_outlives_the_stack(template: Templa
         {"Bool": {"aws:SecureTransport": "false"}},
         {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
     ]
-    assert template.resources("AWS::S3::Bucket")[bucket]["DeletionPolicy"] == "Retain"
+    assert template.resources("AWS::S3::Bucket")[bucket]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 @pytest.mark.parametrize("task", ["classification", "detection", "segmentation"])
@@ -243,8 +243,8 @@ def _build_models(source: Path, artifacts: Path, task: str) -> subprocess.Comple
 def test_what_the_three_tasks_have_alike_is_written_alike() -> None:
     """Copies by hand drift apart: with the names of the tasks taken out they must be the same."""
     resources = SAM["Resources"]
-    # What is said of a task is its own.
-    own = {"Description", "AlarmDescription"}
+    # What is said of a task is its own, and so is its place in a chain.
+    own = {"Description", "AlarmDescription", "DependsOn"}
 
     def of(task: str) -> dict[str, Any]:
         text = json.dumps({name: each for name, each in resources.items() if name.startswith(task)})
@@ -265,8 +265,42 @@ def test_what_is_others_or_cannot_be_made_again_outlives_the_stack() -> None:
 
     # The keys outlive a change of Auth too, which takes their condition away.
     for name in kept:
-        policies = {SAM["Resources"][name].get(each) for each in ("DeletionPolicy", "UpdateReplacePolicy")}
-        assert policies == {"Retain"}
+        policies = [SAM["Resources"][name].get(each) for each in ("DeletionPolicy", "UpdateReplacePolicy")]
+        # A create that fails leaves nothing behind, for it holds nothing yet.
+        assert policies == ["RetainExceptOnCreate", "Retain"]
+
+
+# What an account has on its first day: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+NEW_ACCOUNT_MEMORY_MB, NEW_ACCOUNT_ENVIRONMENTS = 3_008, 10
+
+
+def test_the_defaults_fit_the_quotas_of_a_new_account() -> None:
+    defaults = {name: each["Default"] for name, each in SAM["Parameters"].items()}
+    memory = {name: value for name, value in defaults.items() if name.endswith("MemoryMb")}
+
+    assert set(memory) >= {"ClassificationMemoryMb", "ExplainMemoryMb"}
+    assert max(memory.values()) <= NEW_ACCOUNT_MEMORY_MB
+    # Uploads of one task, a batch and HTTP at once.
+    assert defaults["UploadConcurrency"] + defaults["BatchConcurrency"] < NEW_ACCOUNT_ENVIRONMENTS
+    assert defaults["ThrottleBurst"] <= NEW_ACCOUNT_ENVIRONMENTS
+    assert {value for name, value in defaults.items() if name.endswith("ReservedConcurrency")} == {-1}
+
+
+@pytest.mark.parametrize(("kind", "most"), [("Integration", 2), ("Route", 4)])
+def test_changes_of_the_api_come_a_few_at_a_time(kind: str, most: int) -> None:
+    made = {
+        name: (each.get("Condition"), each.get("DependsOn"))
+        for name, each in SAM["Resources"].items()
+        if each["Type"] == f"AWS::ApiGatewayV2::{kind}"
+    }
+
+    for condition in {condition for condition, _ in made.values()}:
+        own = {name: after for name, (its, after) in made.items() if its == condition}
+        assert sum(after is None for after in own.values()) <= most
+        # A chain stays within what is made under the same condition, and no two wait for the same one.
+        waited_for = [after for after in own.values() if after]
+        assert set(waited_for) <= set(own)
+        assert len(set(waited_for)) == len(waited_for)
 
 
 def test_every_parameter_is_described_and_grouped() -> None:

@@ -114,7 +114,7 @@ def test_an_alarm_turns_a_gradual_deployment_back(clients: Clients) -> None:
         group = resources[f"{task}DeploymentGroup"]
         alarms = {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]}
         # A call that raises, a failure that is reported to the queue, an answer 5xx.
-        assert alarms == {f"{task}ErrorsAlarm", f"{task}FailuresAlarm", "HttpErrorsAlarm"}
+        assert alarms == {f"{task}ErrorsAlarm", f"{task}FailuresAlarm"}
         assert alarms <= resources.keys()
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"

@@ -84,7 +84,7 @@ def test_the_batch_concurrency_and_tolerance_reach_the_map_as_numbers(machine: d
     limits, images = machine["States"]["Limits"]["Parameters"], machine["States"]["Images"]
 
     assert limits == {
-        "concurrency.$": "States.StringToJson('100')",
+        "concurrency.$": "States.StringToJson('5')",
         "tolerated.$": "States.StringToJson('5')",
     }
     assert images["MaxConcurrencyPath"] == "$.limits.concurrency"
