@@ -28,7 +28,8 @@ class Log:
         if self._as_json:
             self._write(json.dumps({"request": what, "outcome": outcome, "duration_ms": milliseconds}))
         else:
-            self._write(f"{what} {outcome} {milliseconds} ms")
+            line = f"{what} {outcome} {milliseconds} ms"
+            self._write(line.replace("\n", "\\n"))
 
     def note(self, text: str) -> None:
         """Writes what the service itself has to say."""
@@ -42,8 +43,13 @@ class Log:
             self._write(f"  {function}: {text}")
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(_plain(text) + "\n")
         sys.stderr.flush()
+
+
+def _plain(text: str) -> str:
+    """The text with control characters, which callers may put into a path, as their numbers."""
+    return "".join(each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in text)
 
 
 def _readable(line: str) -> str:

@@ -280,3 +280,18 @@ class TestPlainCalls:
     def test_a_function_without_plain_calls_refuses_them(self) -> None:
         with pytest.raises(BadRequest):
             EDGE({"image": "aGk="}, FakeContext())
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/nothing"])
+def test_no_answer_is_kept_or_taken_for_another_type_unless_it_says_so(path: str) -> None:
+    headers = _answer(EDGE, http_event("GET", path))["headers"]
+
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+def test_an_answer_with_a_cache_control_of_its_own_keeps_it() -> None:
+    edge = Edge(
+        {("GET", "/v1/models"): lambda _call, _watch: Reply(200, "", headers={"Cache-Control": "max-age=1"})}
+    )
+
+    assert _answer(edge, http_event("GET", "/v1/models"))["headers"]["Cache-Control"] == "max-age=1"

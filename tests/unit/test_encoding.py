@@ -160,3 +160,28 @@ def test_exif_data_too_long_for_a_jpeg_are_told_as_such() -> None:
         encode_raster(_raster("RGB"), "JPEG", exif=b"Exif\0\0" + bytes(65_530))
 
     assert refusal.value.parameter == "keep"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("encoding error 1"), RuntimeError("Failed to encode: Out of memory")]
+)
+def test_an_encoder_without_memory_is_a_lack_of_memory_and_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+
+    with pytest.raises(MemoryError):
+        encode_raster(_raster("RGB"), "WEBP")
+
+
+def test_any_other_failure_of_an_encoder_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ValueError("encoding error 6")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+
+    with pytest.raises(ValueError, match="encoding error 6"):
+        encode_raster(_raster("RGB"), "WEBP")

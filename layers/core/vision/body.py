@@ -16,6 +16,7 @@ import pybase64  # 0.1 ms a megabyte where the standard library takes 5
 from vision.errors import BadRequest, InvalidParameter, TooLarge
 from vision.forms import last_part
 from vision.request import HttpCall, InlineImage, Request, S3Object
+from vision.surrogates import refuse_surrogates
 
 _ENVELOPE = 1.1  # of a form around its image: boundaries, headers and small fields
 _ADVICE = "upload the image with POST /v1/jobs"
@@ -92,6 +93,7 @@ def read_json(call: HttpCall, max_bytes: int) -> dict[str, Any]:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadRequest(f"the JSON body must be an object, not {type(document).__name__}")
+    refuse_surrogates(document, data)
     return document
 
 

@@ -93,6 +93,9 @@ class Edge:
             "Content-Type": reply.content_type,
             "X-Request-Id": call.request_id,
             "Server-Timing": watch.server_timing,
+            # Answers are of one caller's photo, and never what a browser takes them for.
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
             **reply.headers,
         }
         return Reply(reply.status, reply.body, reply.content_type, headers)

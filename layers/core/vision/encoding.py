@@ -127,5 +127,11 @@ def _saved(image: Image.Image, name: str, options: Mapping[str, int | bytes]) ->
     importlib.import_module(f"PIL.{plugin}ImagePlugin")
     image.info = {}  # what the file said of itself is not written again
     stream = io.BytesIO()
-    image.save(stream, name, **options)
+    try:
+        image.save(stream, name, **options)
+    except (ValueError, RuntimeError, OSError) as error:
+        # libwebp's and libavif's words for what Python calls a MemoryError.
+        if "encoding error 1" in str(error) or "memory" in str(error).lower():
+            raise MemoryError from error
+        raise
     return stream.getvalue()

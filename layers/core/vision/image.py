@@ -254,4 +254,6 @@ def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
     except CODEC_FAULTS as error:
+        if "memory" in str(error).lower():  # a decoder's word for it; the file may be sound
+            raise MemoryError from error
         raise InvalidImage(f"the {name} image is corrupt or truncated") from error
