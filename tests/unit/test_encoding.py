@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data as skimage_data
 from skimage.metrics import structural_similarity
 
-from vision.encoding import FORMATS, check_output, encode_raster
+from vision.encoding import FORMATS, check_output, check_together, encode_raster
 from vision.errors import InvalidParameter
 from vision.raster import Raster
 from vision.steps import Color
@@ -185,3 +185,12 @@ def test_any_other_failure_of_an_encoder_stays_what_it_is(monkeypatch: pytest.Mo
 
     with pytest.raises(ValueError, match="encoding error 6"):
         encode_raster(_raster("RGB"), "WEBP")
+
+
+@pytest.mark.parametrize(("name", "most"), [("AVIF", 16_000_000), ("WEBP", 40_000_000)])
+def test_variants_of_a_slow_format_count_together(name: str, most: int) -> None:
+    check_together(name, [(1000, most // 2000)] * 2)
+
+    with pytest.raises(InvalidParameter, match="n: 3 variants have"):
+        check_together(name, [(1000, most // 2000)] * 3)
+    check_together("PNG", [(1000, most // 2000)] * 3)

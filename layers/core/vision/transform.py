@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vision.annotations import Box, edges_of, with_edges
 from vision.chain import write_chain
 from vision.class_maps import apply_to_mask, read_mask, write_mask
-from vision.encoding import DEEP_FORMATS, check_output, encode_raster
+from vision.encoding import DEEP_FORMATS, check_output, check_together, encode_raster
 from vision.errors import InvalidParameter
 from vision.formats import CONTENT_TYPES
 from vision.frozen import dataclass
@@ -186,6 +186,7 @@ def _format(
         try:
             for plan in plans:
                 check_output(name, plan.width, plan.height)
+            check_together(name, [(plan.width, plan.height) for plan in plans])
         except InvalidParameter as error:
             faults.append(error)
         else:
