@@ -20,6 +20,7 @@ ORDER = (
     *("records", "card", "labels", "results", "params", "forms", "request"),
     *("replies", "events", "secret", "keys", "authorizer", "access"),
     *(
+        "base64_text",
         "surrogates",
         "body",
         "aws",

@@ -207,20 +207,37 @@ class TestJson:
             _base64().replace("A", "A \t\r\n"),
             f"data:image/jpeg;base64,{_base64()}",
             f"data:;base64,{_base64()}",
+            f"DATA:IMAGE/PNG;Charset=utf-8;name=a.png;BASE64, {_base64()}",
+            base64.urlsafe_b64encode(IMAGE).decode(),
+            _base64().rstrip("="),
+            f" \n{_base64()}\n",
         ],
-        ids=["lines", "any blanks", "data url", "short data url"],
+        ids=[
+            "lines",
+            "blanks",
+            "data url",
+            "short",
+            "parameters and capitals",
+            "url-safe",
+            "no padding",
+            "around",
+        ],
     )
     def test_line_breaks_and_data_urls_are_taken(self, text: str) -> None:
         assert _json({"image": text}).source == InlineImage(IMAGE)
 
     @pytest.mark.parametrize(
         "text",
-        ["!!!!", "abc", "abc=d", "aGk=aGk=", "aGVsbG8", "YWJj=", "-_-_", "ä", "data:image/png,abc"],
+        ["!!!!", "abcde", "abc=d", "aGk=aGk=", "YWJj===", "ä", "data:image/png,abc", "data:;base64,a"],
         ids=ascii,
     )
     def test_bad_base64_is_refused(self, text: str) -> None:
-        with pytest.raises(BadRequest, match="image"):
+        with pytest.raises(BadRequest, match='"image" is'):
             _json({"image": text})
+
+    def test_what_is_wrong_with_base64_is_told_with_its_place(self) -> None:
+        with pytest.raises(BadRequest, match=r"'\*' at character 26"):
+            _json({"image": "data:image/png;base64,abc*"})
 
     @pytest.mark.parametrize("text", ["", "data:image/png;base64,"], ids=["text", "data url"])
     def test_an_empty_image_is_refused_here_or_by_the_decoder(self, text: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pybase64
-
 from vision.annotations import Box, read_boxes
 from vision.arguments import color
+from vision.base64_text import decode_base64
 from vision.chain import read_chain
 from vision.definitions import Operation
 from vision.errors import InvalidParameter
@@ -132,9 +131,9 @@ def _mask(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError("must be a PNG in base64")
     try:
-        return pybase64.b64decode(value.partition(";base64,")[2] or value, validate=True)
-    except ValueError:
-        raise ValueError("must be a PNG in base64") from None
+        return decode_base64(value)
+    except ValueError as error:
+        raise ValueError(f"must be a PNG in base64 (this {error})") from None
 
 
 PRESET_PARSERS: Parsers = {
