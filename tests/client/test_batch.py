@@ -427,3 +427,40 @@ def test_lines_of_progress_have_images_a_second_and_the_time_left(monkeypatch: p
         "61/100 images, 0.5 images/s, 1:16 left, 1 failed",
     ]
     assert (clock(3725), clock(59.6)) == ("1:02:05", "1:00")
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", f"{'x' * 130}/{'y' * 130}/photo.png"])
+def test_a_name_that_its_file_cannot_have_is_the_problem_of_one_photo(
+    fake: FakeService, url: str, photos: Path, tmp_path: Path, name: str
+) -> None:
+    odd = photos / name
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    odd.write_bytes(PNG + b"odd")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.content.endswith(b"odd"):
+            return problem(
+                400, "file_name: must be one line of at most 255 characters", parameter="file_name"
+            )
+        return httpx.Response(200, text="0 0.5 0.5 0.1 0.1\n", headers={"Content-Type": "text/plain"})
+
+    fake.answers["POST /v1/detect"] = answer
+    out = tmp_path / "r.jsonl"
+
+    assert _batch(url, photos, out, "--export", "yolo", "--export-to", str(tmp_path / "yolo")) == 1
+
+    lines = _lines(out)
+    assert len(lines) == len(NAMES) + 1
+    assert [line["path"] for line in lines if "problem" in line] == [name]
+
+
+def test_a_name_that_is_no_utf_8_is_told_by_its_bytes_and_answered(
+    fake: FakeService, url: str, photos: Path, tmp_path: Path
+) -> None:
+    Path(os.fsdecode(os.fsencode(photos) + b"/bad\xff.png")).write_bytes(PNG + b"odd")
+    out = tmp_path / "r.jsonl"
+
+    assert _batch(url, photos, out) == 0
+    assert "bad\\xff.png" in [line["path"] for line in _lines(out)]
+    assert _batch(url, photos, out) == 0  # and found again by the next run
+    assert len(_lines(out)) == len(NAMES) + 1

@@ -171,3 +171,29 @@ def test_a_form_of_training_data_is_printed_or_written(
 
     assert capsys.readouterr().out == "1 0.5 0.5 0.1 0.1\n"
     assert (tmp_path / "labels" / "b.txt").read_text() == "1 0.5 0.5 0.1 0.1\n"
+
+
+def test_results_of_one_name_are_never_written_over_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jpg").write_bytes(b"a photo")
+    photos = [str(tmp_path / folder / "x.jpg") for folder in ("a", "b")]
+
+    status = main(
+        [
+            "transform",
+            *photos,
+            "--ops",
+            "resize:w=64",
+            "--out",
+            f"{tmp_path / 'small'}/",
+            "--url",
+            "http://127.0.0.1:9",
+        ]
+    )
+
+    assert status == 2
+    assert "would have one file of the same name" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()

@@ -16,6 +16,7 @@ from vision_client.results import File
 
 _SERVICE = frozenset({429, 502, 503, 504})  # the service cannot now; another photo would not fare better
 _EVERY = frozenset({401, 403, 404, 405})  # what each photo would meet
+_OF_THE_PHOTO = ("file_name",)  # parameters that are no other photo's
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 
 
@@ -69,7 +70,7 @@ def _problem(error: VisionClientError | OSError) -> Mapping[str, Any]:
         return {"title": "Cannot be read", "detail": error.strerror or str(error)}
     is_away = isinstance(error, NetworkError)
     if isinstance(error, ProblemError):
-        if error.status in _EVERY or error.parameter:
+        if error.status in _EVERY or error.parameter not in (None, "", *_OF_THE_PHOTO):
             raise Stopped(str(error), is_passing=False) from None
         is_away = error.status in _SERVICE
     if is_away:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = given_parameters(command, arguments)
     out = Path(arguments.out) if getattr(arguments, "out", None) else None
     _check_out(command, arguments, out, len(photos))
+    _check_names(photos, out)
     failures = 0
     with connect(arguments) as client:
         for photo in photos:
@@ -66,6 +67,17 @@ def _check_out(command: str, arguments: argparse.Namespace, out: Path | None, nu
     known = tuple(_PICTURE_SUFFIXES) if command == "transform" else (".png", ".jpg", ".jpeg")
     if not getattr(arguments, "format", None) and out.suffix.lower() not in known:
         raise ValueError(f"--out {out}: must end in {', '.join(known)}, or be a folder")
+
+
+def _check_names(photos: Sequence[Path], out: Path | None) -> None:
+    """Refuses photos whose results would be written over each other."""
+    if out is None or not _is_folder(out):
+        return
+    seen: dict[str, Path] = {}
+    for photo in photos:
+        other = seen.setdefault(photo.stem, photo)
+        if other != photo:
+            raise ValueError(f"{other} and {photo} would have one file of the same name in {out}: rename one")
 
 
 def _answer(

@@ -68,7 +68,12 @@ def photos_in(folder: Path, pattern: str | None, apart_from: Iterable[Path]) -> 
         if any(path.resolve().is_relative_to(each) for each in outside):
             continue
         facts = path.stat()
-        yield PhotoFile(path, name.as_posix(), facts.st_size, facts.st_mtime_ns)
+        yield PhotoFile(path, _told(name.as_posix()), facts.st_size, facts.st_mtime_ns)
+
+
+def _told(name: str) -> str:
+    """A name as text: bytes that are no UTF-8, which no line of JSON can hold, as their numbers."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def same_stems(photos: Iterable[PhotoFile]) -> tuple[str, str] | None:

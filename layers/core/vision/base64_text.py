@@ -17,8 +17,8 @@ def decode_base64(text: str) -> bytes:
     """Returns what a text in base64 stands for.
 
     Args:
-        text: in the usual alphabet or that of addresses; white space, a data URL before it and missing padding do
-            no harm.
+        text: in the usual alphabet or that of addresses. A data URL before it, white space and no padding
+            do no harm.
 
     Raises:
         ValueError: saying what is wrong, and where.
