@@ -322,3 +322,34 @@ def test_an_avif_with_a_clean_aperture_is_refused(place: str, encode: Callable[.
 
     with pytest.raises(UnsupportedFormat, match="clean aperture"):
         open_photo(data[:start] + grown + data[start + size :], max_pixels=1000)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_gray_and_alpha_in_separate_planes_are_refused_for_pillow_takes_one_for_the_other(
+    compression: str | None, tile: tuple[int, int] | None, order: str
+) -> None:
+    planes = np.stack([np.full((32, 48), 60, np.uint8), np.full((32, 48), 255, np.uint8)])
+    layout = {"planarconfig": "separate", "extrasamples": [2], "compression": compression, "tile": tile}
+    file = tiff(planes, photometric="minisblack", byteorder=order, **layout)
+
+    with pytest.raises(UnsupportedFormat, match="gray and alpha in separate planes"):
+        open_photo(file, max_pixels=1_000_000)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_floats_of_a_tiff_are_the_samples_or_refused_in_the_order_that_pillow_mistakes(
+    compression: str | None, order: str
+) -> None:
+    samples = np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(32, 48)
+    file = tiff(samples, photometric="minisblack", byteorder=order, compression=compression)
+    if compression and order == ">":
+        with pytest.raises(UnsupportedFormat, match="compressed floats in big-endian order"):
+            open_photo(file, max_pixels=1_000_000)
+        return
+
+    found = np.asarray(decode(open_photo(file, max_pixels=1_000_000)).image)
+
+    assert np.abs(found[..., 0] - samples * 255.0).max() <= 1

@@ -57,9 +57,8 @@ def check_kind(data: bytes) -> GrayRange | None:
     bits = tags.get(_BITS, (1,))
     depth, photometric = bits[0], tags.get(_PHOTOMETRIC, (_BLACK_IS_0,))[0]
     kind, count = tags.get(_FORMAT, (_UNSIGNED,))[0], tags.get(_SAMPLES, (1,))[0]
-    if problem := _problem(tags, depth, photometric, kind, count) or (
-        "" if len({*bits}) == 1 else "uneven bits"
-    ):
+    is_big_endian = data[:2] == b"MM"
+    if problem := _problem(tags, depth, photometric, kind, count) or _layout_problem(tags, is_big_endian):
         raise UnsupportedFormat(
             f"a TIFF of {problem} is not supported; save it with 8 or 16 bits a sample, as gray or RGB"
         )
@@ -94,6 +93,23 @@ def _problem(tags: Mapping[int, tuple[int, ...]], depth: int, photometric: int, 
         (
             photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR, 8),
             f"colours of kind {photometric}",
+        ),
+    )
+    return next((what for is_so, what in rules if is_so), "")
+
+
+def _layout_problem(tags: Mapping[int, tuple[int, ...]], is_big_endian: bool) -> str:
+    """What Pillow mistakes in how sound samples are laid out; empty where nothing is."""
+    is_gray = tags.get(_PHOTOMETRIC, (_BLACK_IS_0,))[0] in (_WHITE_IS_0, _BLACK_IS_0)
+    is_separate = tags.get(_PLANES, (1,))[0] == 2 and tags.get(_SAMPLES, (1,))[0] > 1
+    is_packed = tags.get(_COMPRESSION, (_NONE,))[0] != _NONE
+    rules = (
+        (len({*tags.get(_BITS, (1,))}) > 1, "uneven bits"),
+        (is_gray and is_separate, "gray and alpha in separate planes"),
+        # libtiff gives them in the order of the machine, and Pillow turns them again.
+        (
+            tags.get(_FORMAT, (_UNSIGNED,))[0] == _FLOAT and is_packed and is_big_endian,
+            "compressed floats in big-endian order",
         ),
     )
     return next((what for is_so, what in rules if is_so), "")
