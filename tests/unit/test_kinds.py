@@ -353,3 +353,40 @@ def test_floats_of_a_tiff_are_the_samples_or_refused_in_the_order_that_pillow_mi
     found = np.asarray(decode(open_photo(file, max_pixels=1_000_000)).image)
 
     assert np.abs(found[..., 0] - samples * 255.0).max() <= 1
+
+
+def test_a_tiff_packed_as_webp_is_refused_by_its_name_and_not_called_corrupt() -> None:
+    file = tiff(noise(8, 3), photometric="rgb")
+    entry = struct.pack("<HHI", 259, 3, 1)  # compression, one SHORT
+    assert file.count(entry) == 1
+    place = file.index(entry) + len(entry)
+
+    with pytest.raises(UnsupportedFormat, match="packed as WebP"):
+        open_photo(file[:place] + struct.pack("<H", 50001) + file[place + 2 :], max_pixels=1_000_000)
+
+
+def _avif() -> tuple[bytes, int]:
+    """A sound AVIF and where its second box begins."""
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 100, 30)).save(stream, "AVIF")
+    return stream.getvalue(), int.from_bytes(stream.getvalue()[:4], "big")
+
+
+def test_an_avif_of_countless_boxes_is_refused_at_once() -> None:
+    data, second = _avif()
+    boxes = struct.pack(">I4s", 8, b"free") * 6_000_000
+    started = time.perf_counter()
+
+    with pytest.raises(TooLarge, match="boxes"):
+        open_photo(data[:second] + boxes + data[second:], max_pixels=1_000_000)
+
+    assert time.perf_counter() - started < 0.5
+
+
+def test_an_aperture_is_found_behind_a_box_whose_size_has_64_bits() -> None:
+    data, second = _avif()
+    meta = struct.pack(">I4sI", 20, b"meta", 0) + struct.pack(">I4s", 8, b"clap")
+    wide = struct.pack(">I4sQ", 1, b"free", 20) + bytes(4)
+
+    with pytest.raises(UnsupportedFormat, match="clean aperture"):
+        open_photo(data[:second] + wide + meta + data[second:], max_pixels=1_000_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vision.errors import InvalidImage, UnsupportedFormat
+from vision.errors import InvalidImage, TooLarge, UnsupportedFormat
 
 CONTENT_TYPES = {
     "JPEG": "image/jpeg",
@@ -13,6 +13,7 @@ CONTENT_TYPES = {
     "TIFF": "image/tiff",
     "AVIF": "image/avif",
 }
+MAX_BOXES = 1000  # of an AVIF, side by side; three are common
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -71,21 +72,26 @@ def format_of(data: bytes) -> str:
 
 
 def check_aperture(data: bytes) -> None:
-    """Refuses an AVIF with a clean aperture, a crop that its decoder does not do.
+    """Refuses an AVIF with a clean aperture, a crop that its decoder does not do, and one of countless boxes.
 
     Raises:
-        UnsupportedFormat: when it has one.
+        UnsupportedFormat: when it has an aperture.
+        TooLarge: when it has more than `MAX_BOXES` boxes in a row.
     """
     place = 0
-    while place + 8 <= len(data):
+    for _ in range(MAX_BOXES):
+        if place + 8 > len(data):
+            return
         size = int.from_bytes(data[place : place + 4], "big")
-        if data[place + 4 : place + 8] == b"meta" and b"clap" in data[place : place + size]:
+        if size == 1:  # 64 bits of size follow; pixels may come so, and before all else
+            size = int.from_bytes(data[place + 8 : place + 16], "big")
+        end = place + size if size else len(data)
+        if data[place + 4 : place + 8] == b"meta" and b"clap" in data[place:end]:
             raise UnsupportedFormat(
                 "an AVIF with a clean aperture (a crop) is not supported; save it cropped"
             )
-        if size < 8:
-            return  # to the end of the file, or a size of 64 bits: pixels, which come after all that matters
-        place += size
+        place = max(end, place + 8)
+    raise TooLarge(f"the AVIF image has more than {MAX_BOXES:,} boxes; save it again")
 
 
 def _foreign_format_of(head: bytes) -> str:

@@ -19,6 +19,7 @@ _WANTED = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _UNSIGNED, _FLOAT = 1, 3
 _NONE, _ASSOCIATED = 1, 1
+_WEBP = 50001  # Pillow's libtiff is built without it
 _MAX_VALUES = 8  # of a tag that are looked at
 
 
@@ -104,6 +105,7 @@ def _layout_problem(tags: Mapping[int, tuple[int, ...]], is_big_endian: bool) ->
     is_separate = tags.get(_PLANES, (1,))[0] == 2 and tags.get(_SAMPLES, (1,))[0] > 1
     is_packed = tags.get(_COMPRESSION, (_NONE,))[0] != _NONE
     rules = (
+        (tags.get(_COMPRESSION, (_NONE,))[0] == _WEBP, "pixels packed as WebP"),
         (len({*tags.get(_BITS, (1,))}) > 1, "uneven bits"),
         (is_gray and is_separate, "gray and alpha in separate planes"),
         # libtiff gives them in the order of the machine, and Pillow turns them again.
