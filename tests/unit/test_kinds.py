@@ -238,7 +238,7 @@ def app1(content: bytes) -> bytes:
     [
         (app1(b"Exif\0\0" + bytes(60_000)) * 30 + app1(b"Exif\0\0a") * 100_000, TooLarge),
         (app1(b"x") * 200_000, TooLarge),
-        (b"\xff" * 4_000_000, InvalidImage),
+        (b"\xff" * 40_000_000, InvalidImage),
         (bytes(4_000_000), InvalidImage),
     ],
     ids=["EXIF", "segments", "fill bytes", "zeros"],

@@ -82,7 +82,7 @@ class _Walk:
     def scans(self) -> Scans:
         place = len(b"\xff\xd8")
         for _ in range(_MAX_SEGMENTS):
-            marker = _MARKER.search(self._data, place)
+            marker = self._next(place)
             if not marker or marker[0] == _END_OF_IMAGE:
                 end = marker.start() if marker else None
                 return Scans(end, self._is_sequential and self._num_scans > 0)
@@ -91,6 +91,16 @@ class _Walk:
             length = int.from_bytes(self._data[marker.end() : marker.end() + 2], "big")
             place = marker.end() + max(2, length)
         raise TooLarge(f"the JPEG image has more than {_MAX_SEGMENTS:,} segments; save it again")
+
+    def _next(self, place: int) -> re.Match[bytes] | None:
+        """The next marker; before the first scan it must not be far, for in between is garbage."""
+        if self._num_scans:
+            return _MARKER.search(self._data, place)
+        end = place + _MAX_GARBAGE + 2
+        marker = _MARKER.search(self._data, place, end)
+        if not marker and end < len(self._data):
+            raise InvalidImage("the JPEG image is corrupt: there is garbage between its segments")
+        return marker
 
     def _take(self, marker: bytes, gap: int, content: int) -> None:
         self._is_sequential |= marker in _SEQUENTIAL
