@@ -163,7 +163,8 @@ def test_exif_data_too_long_for_a_jpeg_are_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("encoding error 1"), RuntimeError("Failed to encode: Out of memory")]
+    "error",
+    [ValueError("encoding error 1"), RuntimeError("Failed to encode image: Encoding of color planes failed")],
 )
 def test_an_encoder_without_memory_is_a_lack_of_memory_and_no_fault_of_ours(
     monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -44,6 +44,7 @@ FORMATS = {
 }
 DEEP_FORMATS = ("PNG",)  # which hold 16 bits
 _MAX_JPEG_EXIF = 65_533
+_WITHOUT_MEMORY = ("encoding error 1", "Failed to encode image", "emory")
 WHITE: Color = (255, 255, 255, 255)
 
 
@@ -151,8 +152,8 @@ def _saved(image: Image.Image, name: str, options: Mapping[str, int | bytes]) ->
     try:
         image.save(stream, name, **options)
     except (ValueError, RuntimeError, OSError) as error:
-        # libwebp's and libavif's words for what Python calls a MemoryError.
-        if "encoding error 1" in str(error) or "memory" in str(error).lower():
+        # libwebp's and libavif's words for what Python calls a MemoryError: the pixels are sound by now.
+        if any(words in str(error) for words in _WITHOUT_MEMORY):
             raise MemoryError from error
         raise
     return stream.getvalue()
